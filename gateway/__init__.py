@@ -1,0 +1,1 @@
+"""Hold what knows sockets, processes, argv and the environment, and join the engines."""
