@@ -1,0 +1,1 @@
+"""Benchmarks: `python -m bench` measures Agora beside other gateways and checks the figures it must reach."""

@@ -1,0 +1,60 @@
+import pytest
+
+from bench.contenders import Scenario
+from bench.figures import at_most, code_figures, memory_figures, traffic_figures
+from bench.idle import IdleResult
+from bench.measure import Sample
+from bench.rounds import Results
+
+
+def sample(cpu_us: float, rate: float = 50_000.0) -> Sample:
+    return Sample(cpu_us, rate, 100, 200, 1, 1.0, 1)
+
+
+def results(**costs: list[float]) -> Results:
+    """Return results of the proxied scenario: contender to the costs of its rounds."""
+    made = Results()
+    for name, values in costs.items():
+        for value in values:
+            made.add(Scenario.PROXIED, name, sample(value))
+    return made
+
+
+def test_a_figure_without_a_measurement_is_neither_reached_nor_missed() -> None:
+    figures = traffic_figures(Results()) + code_figures({}) + memory_figures({}, {})
+    assert {figure.reached for figure in figures} == {None}
+
+
+def test_a_bound_belongs_to_what_is_allowed() -> None:
+    assert at_most("x", 5, "us", 5.0).reached
+    assert at_most("x", 5, "us", 5.01).reached is False
+
+
+def test_the_ratio_is_the_median_of_the_rounds_own_ratios() -> None:
+    # The machine became half as fast in the last two rounds; agora cost 0.9 of nginx in all but one.
+    measured = results(agora=[9, 9, 30, 18, 18], nginx=[10, 10, 20, 20, 20])
+    assert traffic_figures(measured)[0].value == pytest.approx(0.9)
+
+
+def test_a_plugins_figure_is_compared_with_nginx_that_has_none() -> None:
+    measured = results(nginx=[20])
+    measured.add(Scenario.PLUGINS, "agora", sample(21))
+    measured.add(Scenario.PLUGINS, "nginx", sample(40))
+    assert traffic_figures(measured)[1].value == pytest.approx(1.05)
+
+
+def test_a_fixed_answer_must_reach_its_rate() -> None:
+    measured = Results()
+    measured.add(Scenario.FIXED, "agora", sample(9, rate=85_983))
+    assert traffic_figures(measured)[3].reached is False
+
+
+def test_the_dearest_case_of_a_bench_counts_but_not_one_in_parentheses() -> None:
+    call, match, growth, limit = code_figures({"plugin_call": {"sync": 100, "worse": 200, "(async)": 900}})
+    assert call.value == pytest.approx(0.2)
+    assert (match.value, growth.value, limit.value) == (None, None, None)
+
+
+def test_idle_connections_are_judged_in_thousands_of_bytes() -> None:
+    result = IdleResult(10_000, 5_001.0, 0, 50_010_000, 0.0)
+    assert memory_figures({"agora": result}, {})[0].reached is False
