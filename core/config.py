@@ -106,6 +106,8 @@ class SniConfig(Table, frozen=True):
 class ServerTlsConfig(Table, frozen=True):
     """TLS on every TCP address listened on."""
 
+    json_schema: ClassVar[dict[str, Any]] = {"dependentRequired": {"client_ca": ["client_auth"]}}
+
     certificate: Annotated[Path, Meta(description="PEM file: the certificate and its chain")]
     key: Annotated[Path, Meta(description="PEM file: the private key")]
     client_ca: Annotated[Path | None, Meta(description="PEM file: who signs clients' certificates")] = None
@@ -172,6 +174,10 @@ class AdminConfig(Table, frozen=True):
 class UpstreamTlsConfig(Table, frozen=True):
     """TLS towards https:// targets."""
 
+    json_schema: ClassVar[dict[str, Any]] = {
+        "dependentRequired": {"certificate": ["key"], "key": ["certificate"]}
+    }
+
     verify: Annotated[bool, Meta(description="check certificate and host name")] = True
     ca: Annotated[Path | None, Meta(description="PEM file: trusted authorities; left out: the system's")] = (
         None
@@ -200,7 +206,8 @@ class UpstreamConfig(Table, frozen=True):
     host: Annotated[
         str,
         Meta(
-            min_length=1,
+            pattern=r"^[A-Za-z0-9._-]+(:[0-9]{1,5})?" + END,
+            title='host name, "preserve" or "target"',
             description='Host header sent: "preserve" the client\'s, "target" the server\'s, or a name',
         ),
     ] = "preserve"
@@ -279,6 +286,8 @@ class PluginUse:
 class RespondConfig(Table, frozen=True):
     """A fixed answer."""
 
+    json_schema: ClassVar[dict[str, Any]] = {"not": {"required": ["body", "json"]}}
+
     status: Annotated[int, Meta(ge=200, le=599, description="HTTP status")] = 200
     headers: Annotated[
         dict[HeaderName, HeaderValue],
@@ -296,6 +305,10 @@ class RespondConfig(Table, frozen=True):
 
 class RouteConfig(Table, frozen=True):
     """What is matched, and where it goes: exactly one of upstream, app and respond."""
+
+    json_schema: ClassVar[dict[str, Any]] = {
+        "oneOf": [{"required": ["upstream"]}, {"required": ["app"]}, {"required": ["respond"]}]
+    }
 
     name: Annotated[Name, Meta(description="its name in metrics, logs and the control API")]
     path: Annotated[

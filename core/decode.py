@@ -33,9 +33,16 @@ class ConfigProblem(msgspec.Struct, frozen=True):
     key: str  # path of the key, such as `route[2].plugin[0].limit`; empty for the document itself
     wrong: str  # what is wrong, such as `must be a whole number, not the string "ten"`
     right: str = ""  # what would be right; may be empty
+    line: int = 0  # where the file's syntax breaks, from 1; 0: the key says where
+    column: int = 0  # from 1; 0: somewhere in the line
+
+    @property
+    def location(self) -> str:
+        """Return the file, with line and column if they are known, as editors and terminals link them."""
+        return ":".join([self.file, *(str(number) for number in (self.line, self.column) if number)])
 
     def __str__(self) -> str:
-        place = ": ".join(part for part in (self.file, self.key) if part)
+        place = ": ".join(part for part in (self.location, self.key) if part)
         return f"{place}: " * bool(place) + self.wrong + f"; {self.right}" * bool(self.right)
 
 
