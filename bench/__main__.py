@@ -30,6 +30,7 @@ from bench.rounds import Results, play_rounds
 
 LATEST = Path(__file__).parent / "results" / "latest.json"
 CODE = "code"  # the benches of single pieces, beside the scenarios
+BUSY = 0.5  # load average before the run from which its figures are called noisy
 FAILURES = (BinaryMissing, ServerFailed, LoadFailed, IdleFailed, TransferFailed, CodeBenchFailed)
 NAMES = {contender.name: contender for contender in CONTENDERS}
 
@@ -155,6 +156,10 @@ def main() -> int:
     table.print_code(console, run.code)
     table.print_memory(console, run.idle, run.large)
     table.print_figures(console, run.figures())
+    if machine["load_average_before"] > BUSY:
+        console.print(
+            f"The machine was busy before (load {machine['load_average_before']:.1f}): noisy figures."
+        )
     return 1 if any(figure.reached is False for figure in run.figures()) else 0
 
 

@@ -28,6 +28,8 @@ done = function(summary, latency, requests)
     e.connect, e.read, e.write, e.status, e.timeout))
 end
 """
+# NOTE: 2 s by default, which the slowest contender exceeds without failing.
+TIMEOUT = ("--timeout", "15s")
 ERRORS = ("connect", "read", "write", "status", "timeout")
 
 
@@ -55,7 +57,16 @@ def run_load(url: str, seconds: float, connections: int) -> LoadResult:
         script.write_text(REPORT)
         duration = max(1, round(seconds + 0.499))
         done = subprocess.run(
-            [find_binary("wrk"), "-t1", f"-c{connections}", f"-d{duration}s", "-s", str(script), url],
+            [
+                find_binary("wrk"),
+                "-t1",
+                f"-c{connections}",
+                f"-d{duration}s",
+                *TIMEOUT,
+                "-s",
+                str(script),
+                url,
+            ],
             capture_output=True,
             text=True,
             timeout=duration + 30,
