@@ -238,3 +238,22 @@ def chunk_header(uint64_t size):
     """Return the size line of a chunk of so many bytes."""
     cdef char out[CHUNK_HEADER_MOST]
     return PyBytes_FromStringAndSize(out, write_chunk_header(out, size))
+
+
+def decode_repeatedly(bytes data not None, int rounds):
+    """Decode the same whole body so many times: the loop under bench/parse.py."""
+    cdef ChunkedDecoder decoder = ChunkedDecoder.__new__(ChunkedDecoder)
+    cdef const char* piece
+    cdef Py_ssize_t used = 0, n, piece_len, size = PyBytes_GET_SIZE(data)
+    cdef bint done
+    cdef int i
+    for i in range(rounds):
+        decoder.reset()
+        used = 0
+        done = False
+        while used < size and not done:
+            n = decoder.feed(PyBytes_AS_STRING(data) + used, size - used, &piece, &piece_len, &done)
+            if n < 0:
+                return n
+            used += n
+    return used

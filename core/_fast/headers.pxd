@@ -123,3 +123,4 @@ cdef class Headers:
     cdef int drop_flagged(self, int flags) noexcept         # removes every field with one of these flags; how many went
     cdef int own(self, bytes name, bytes value) except -1   # private: keeps the bytes objects behind a field
     cdef int sweep(self) except -1                          # private: lets go of those without a field
+    cdef int keep_owner(self, const char* place, list alive) except -1     # private

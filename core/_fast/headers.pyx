@@ -305,19 +305,21 @@ cdef class Headers:
 
     cdef int sweep(self) except -1:
         """Let go of the bytes objects that no field points into any more, for those who set the same field for ever."""
-        cdef bytes held
-        cdef const char* start
-        cdef const char* end
+        cdef list alive = []
         cdef int i
-        alive = []
-        for held in self.owned:
-            start = PyBytes_AS_STRING(held)
-            end = start + PyBytes_GET_SIZE(held)
-            for i in range(self.count):
-                if start <= self.fields[i].name <= end or start <= self.fields[i].value <= end:
-                    alive.append(held)
-                    break
+        for i in range(self.count):
+            self.keep_owner(self.fields[i].name, alive)
+            self.keep_owner(self.fields[i].value, alive)
         self.owned = alive
+        return 0
+
+    cdef int keep_owner(self, const char* place, list alive) except -1:
+        """Append the object that holds this place, if it is one of the owned and not of the backing."""
+        cdef bytes held
+        for held in self.owned:
+            if PyBytes_AS_STRING(held) <= place <= PyBytes_AS_STRING(held) + PyBytes_GET_SIZE(held):
+                alive.append(held)
+                break
         return 0
 
     cdef int add_raw(self, bytes name, bytes value) except -1:

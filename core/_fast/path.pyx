@@ -176,3 +176,16 @@ def normalise(bytes path not None):
         return -length if length < 0 else PyBytes_FromStringAndSize(out, length)
     finally:
         free(out)
+
+
+def normalise_repeatedly(bytes path not None, int rounds):
+    """Normalise the same path so many times: the loop under bench/parse.py."""
+    cdef Py_ssize_t n = PyBytes_GET_SIZE(path), length = 0
+    cdef char* out = <char*>malloc(n + 1)
+    cdef int i
+    if out == NULL:
+        raise MemoryError
+    for i in range(rounds):
+        length = normalise_path(PyBytes_AS_STRING(path), n, out)
+    free(out)
+    return length
