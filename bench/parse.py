@@ -17,7 +17,7 @@ BROWSER_REQUEST = (
     b"GET /markets/17/orders?limit=50&side=buy HTTP/1.1\r\n"
     b"Host: markets.example.test\r\n"
     b"Connection: keep-alive\r\n"
-    b"User-Agent: Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/126.0 Safari/537.36\r\n"
+    b"User-Agent: Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/126.0\r\n"
     b"Accept: text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8\r\n"
     b"Accept-Encoding: gzip, deflate, br\r\n"
     b"Accept-Language: en-GB,en;q=0.9\r\n"

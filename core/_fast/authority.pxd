@@ -1,8 +1,10 @@
-"""Check an authority: the value of Host, or what stands between "http://" and the path of an absolute-form target.
+"""Check an authority: the value of Host, or what stands between "http://" and the path of an absolute-form
+target.
 
-Rule: a host is a name of unreserved characters, an IPv4 address or an IPv6 address in brackets, with an optional port
-from 1 to 65535. NOTE: stricter than RFC 3986, on purpose: no user information, no percent escapes, no sub-delims (among
-them the comma that joins repeated fields), no empty port, no zone, no more than 255 bytes of name.
+Rule: a host is a name of unreserved characters, an IPv4 address or an IPv6 address in brackets, with an
+optional port from 1 to 65535. NOTE: stricter than RFC 3986, on purpose: no user information, no percent
+escapes, no sub-delims (among them the comma that joins repeated fields), no empty port, no zone, no more
+than 255 bytes of name.
 """
 
 from libc.string cimport memchr, memcpy

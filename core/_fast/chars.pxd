@@ -1,7 +1,9 @@
-"""Classify bytes and find the first byte that does not belong: the tables and scanners under the HTTP parsers.
+"""Classify bytes and find the first byte that does not belong: the tables and scanners under the HTTP
+parsers.
 
-Each class below is one line of its RFC. A scanner returns the first position in [p, end) that is outside its class,
-or `end`; it never reads at or past `end`. Everything is static and inlined into each module that cimports it.
+Each class below is one line of its RFC. A scanner returns the first position in [p, end) that is outside
+its class, or `end`; it never reads at or past `end`. Everything is static and inlined into each module that
+cimports it.
 
 PERF: bench/parse.py. Sixteen bytes a step with SSE2 where the compiler has it, the table otherwise.
 """
@@ -27,8 +29,8 @@ cdef extern from *:
 
     #define AGORA_IN(c, a, b) ((c) >= (a) && (c) <= (b))
     #define AGORA_ALNUM(c) (AGORA_IN(c, '0', '9') || AGORA_IN(c, 'a', 'z') || AGORA_IN(c, 'A', 'Z'))
-    #define AGORA_TCHAR(c) (AGORA_ALNUM(c) || (c) == '!' || AGORA_IN(c, '#', '\\'') || (c) == '*' || (c) == '+' || \\
-        (c) == '-' || (c) == '.' || AGORA_IN(c, '^', '`') || (c) == '|' || (c) == '~')
+    #define AGORA_TCHAR(c) (AGORA_ALNUM(c) || (c) == '!' || AGORA_IN(c, '#', '\\'') || (c) == '*' || \\
+        (c) == '+' || (c) == '-' || (c) == '.' || AGORA_IN(c, '^', '`') || (c) == '|' || (c) == '~')
     #define AGORA_SAFE(c) (AGORA_ALNUM(c) || (c) == '-' || (c) == '.' || (c) == '_' || (c) == '~')
     #define AGORA_CLEAR(c) (AGORA_IN(c, 0x21, 0x7e) && (c) != '%' && (c) != '/' && (c) != '\\\\' && \\
         (c) != '#' && (c) != '?')
@@ -69,7 +71,8 @@ cdef extern from *:
             __m128i v = _mm_loadu_si128((const __m128i *)p);
             /* signed: bytes from 0x80 up are negative, so they fail with the controls */
             __m128i good = _mm_cmpgt_epi8(v, _mm_set1_epi8(0x20));
-            __m128i bad = _mm_or_si128(_mm_cmpeq_epi8(v, _mm_set1_epi8(0x7f)), _mm_cmpeq_epi8(v, _mm_set1_epi8('#')));
+            __m128i bad = _mm_or_si128(_mm_cmpeq_epi8(v, _mm_set1_epi8(0x7f)),
+                                       _mm_cmpeq_epi8(v, _mm_set1_epi8('#')));
             unsigned mask = (unsigned)_mm_movemask_epi8(_mm_andnot_si128(bad, good)) ^ 0xffffu;
             if (mask) return p + __builtin_ctz(mask);
             p += 16;
@@ -122,17 +125,18 @@ cdef extern from *:
         return p;
     }
 
-    /* Whether n (<= 32) token bytes at `name` are `known` (lower case letters, digits and '-', in 32 bytes) but for case.
-       NOTE: OR-ing 0x20 is exact here because no other token byte becomes one of those. `end` bounds the wide reads. */
+    /* Whether n (<= 32) token bytes are `known` (32 bytes: lower case letters, digits, '-', padding) but for case.
+       NOTE: OR-ing 0x20 is exact: no other token byte becomes one of those. `end` bounds the wide reads. */
     static inline int same_known_name(const char *name, const char *known, size_t n, const char *end) {
     #if defined(__SSE2__)
         if (end - name >= 32) {
             __m128i bit = _mm_set1_epi8(0x20);
             __m128i a = _mm_or_si128(_mm_loadu_si128((const __m128i *)name), bit);
             __m128i b = _mm_or_si128(_mm_loadu_si128((const __m128i *)(name + 16)), bit);
-            uint64_t same = (unsigned)_mm_movemask_epi8(_mm_cmpeq_epi8(a, _mm_loadu_si128((const __m128i *)known)));
-            same |= (uint64_t)(unsigned)_mm_movemask_epi8(
-                _mm_cmpeq_epi8(b, _mm_loadu_si128((const __m128i *)(known + 16)))) << 16;
+            __m128i c = _mm_loadu_si128((const __m128i *)known);
+            __m128i d = _mm_loadu_si128((const __m128i *)(known + 16));
+            uint64_t same = (uint64_t)(unsigned)_mm_movemask_epi8(_mm_cmpeq_epi8(a, c));
+            same |= (uint64_t)(unsigned)_mm_movemask_epi8(_mm_cmpeq_epi8(b, d)) << 16;
             return (~same & (((uint64_t)1 << n) - 1)) == 0;
         }
     #endif

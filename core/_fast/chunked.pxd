@@ -17,13 +17,14 @@ cdef class ChunkedDecoder:
     cdef char* trailer              # malloc'd, most_trailers bytes, while trailer lines come in
     cdef uint32_t trailer_len
     cdef uint32_t trailer_line      # where its current line starts
-    cdef Headers trailers           # after the end: what may be forwarded of the trailer fields; None: no trailer came
+    cdef Headers trailers           # at the end: the trailer fields that may be forwarded; None: none came
 
     cdef void reset(self) noexcept  # ready for another message; keeps the limits
 
-    # Consumes some bytes and returns how many (< 0: -ParseProblem; MemoryError). piece/piece_len: body bytes inside
-    # [data, data + consumed), maybe none. Call again with the rest until all is used or done is set; after done nothing
-    # more belongs to the message. A call returns at the end of each chunk's data at the latest.
+    # Consumes some bytes and returns how many (< 0: -ParseProblem; MemoryError). piece/piece_len: body
+    # bytes inside [data, data + consumed), maybe none. Call again with the rest until all is used or done
+    # is set; after done nothing more belongs to the message. A call returns at the end of each chunk's data
+    # at the latest.
     cdef Py_ssize_t feed(self, const char* data, Py_ssize_t size, const char** piece, Py_ssize_t* piece_len,
                          bint* done) except? -999
 

@@ -1,23 +1,25 @@
 """Decode a chunked body as it comes, in pieces of any size, without copying it.
 
-Rule: a chunk is exactly `hex [";" extension] CRLF data CRLF`; extensions are dropped, bounded in all; trailer fields are
-kept apart, bounded, and lose every name that a recipient acts on before the body (framing, routing, credentials,
-content). Called by the connections on both sides.
+Rule: a chunk is exactly `hex [";" extension] CRLF data CRLF`; extensions are dropped, bounded in all;
+trailer fields are kept apart, bounded, and lose every name that a recipient acts on before the body
+(framing, routing, credentials, content). Called by the connections on both sides.
 """
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
+from cpython.memoryview cimport PyMemoryView_GET_BUFFER
 from libc.stdint cimport uint32_t, uint64_t
 from libc.stdlib cimport free, malloc
 from libc.string cimport memchr, memcpy
 
 from core._fast.chars cimport HEX, scan_value
-from core._fast.fields cimport parse_fields
+from core._fast.fields cimport OF_TRAILERS, parse_fields
 from core._fast.head cimport (
     P_BARE_CR, P_BARE_LF, P_CHUNK_END_MALFORMED, P_CHUNK_EXTENSION_CHARACTER, P_CHUNK_EXTENSIONS_TOO_LARGE,
     P_CHUNK_SIZE_MALFORMED, P_CHUNK_SIZE_OVERFLOW, P_TRAILERS_TOO_LARGE,
 )
 from core._fast.headers cimport (
-    FIELD_FORWARDING, FIELD_FRAMING, FIELD_HOP_BY_HOP, FIELD_IDENTITY, FIELD_NO_TRAILER, FIELD_UNDERSCORE, Headers,
+    FIELD_FORWARDING, FIELD_FRAMING, FIELD_HOP_BY_HOP, FIELD_IDENTITY, FIELD_NO_TRAILER, FIELD_UNDERSCORE,
+    Headers,
 )
 
 cdef enum State:
@@ -36,7 +38,8 @@ cdef enum:
     MOST_DIGITS = 16
     MOST_TRAILER_FIELDS = 64
     NEVER_TRAILERS = (
-        FIELD_NO_TRAILER | FIELD_HOP_BY_HOP | FIELD_FRAMING | FIELD_FORWARDING | FIELD_IDENTITY | FIELD_UNDERSCORE
+        FIELD_NO_TRAILER | FIELD_HOP_BY_HOP | FIELD_FRAMING | FIELD_FORWARDING | FIELD_IDENTITY
+        | FIELD_UNDERSCORE
     )
 
 cdef uint64_t LARGEST_CHUNK = 0x7fffffffffffffff
@@ -67,7 +70,7 @@ cdef class ChunkedDecoder:
         cdef const char* p = data
         cdef const char* end = data + size
         cdef const char* stop
-        cdef int digit, problem
+        cdef int digit
         cdef Py_ssize_t n
         piece[0] = data
         piece_len[0] = 0
@@ -178,7 +181,8 @@ cdef class ChunkedDecoder:
         cdef bytes kept = PyBytes_FromStringAndSize(self.trailer, self.trailer_len)
         cdef Headers trailers = Headers.__new__(Headers)
         cdef Py_ssize_t verdict = parse_fields(
-            PyBytes_AS_STRING(kept), self.trailer_len, self.most_trailers, MOST_TRAILER_FIELDS, 2, NULL, trailers,
+            PyBytes_AS_STRING(kept), self.trailer_len, self.most_trailers, MOST_TRAILER_FIELDS, OF_TRAILERS,
+            NULL, trailers,
         )
         free(self.trailer)
         self.trailer = NULL
@@ -190,14 +194,15 @@ cdef class ChunkedDecoder:
         self.state = AT_END
         return verdict
 
-    def decode(self, bytes data not None):
+    def decode(self, data):
         """Decode some more bytes and return (body, verdict, done).
 
         The verdict is how many bytes belong to the message, or a negated ParseProblem.
         """
-        cdef const char* start = PyBytes_AS_STRING(data)
+        view = memoryview(data).cast("B")
+        cdef const char* start = <const char*>PyMemoryView_GET_BUFFER(view).buf
         cdef const char* piece
-        cdef Py_ssize_t size = PyBytes_GET_SIZE(data), used = 0, n, piece_len
+        cdef Py_ssize_t size = len(view), used = 0, n, piece_len
         cdef bint done = self.state == AT_END
         body = []
         while used < size and not done:
@@ -246,8 +251,8 @@ def decode_repeatedly(bytes data not None, int rounds):
     cdef const char* piece
     cdef Py_ssize_t used = 0, n, piece_len, size = PyBytes_GET_SIZE(data)
     cdef bint done
-    cdef int i
-    for i in range(rounds):
+    cdef int _
+    for _ in range(rounds):
         decoder.reset()
         used = 0
         done = False

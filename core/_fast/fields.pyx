@@ -1,29 +1,29 @@
 """Parse a block of header fields in one pass and note what they say about framing, persistence and routing.
 
-Rule: a field line is exactly `token ":" OWS value OWS CRLF`; whatever could be read in two ways is refused, and the
-verdict never depends on how the bytes were cut into pieces. Called by head and chunked.
+Rule: a field line is exactly `token ":" OWS value OWS CRLF`; whatever could be read in two ways is refused,
+and the verdict never depends on how the bytes were cut into pieces. Called by head and chunked.
 """
 
 from libc.stdint cimport int64_t, uint32_t
-from libc.string cimport memset
 
 from core._fast.authority cimport is_authority
 from core._fast.chars cimport CHAR_TOKEN, equal_ignoring_case, scan_class, scan_name, scan_value
 from core._fast.head cimport (
-    Head, M_CONNECT, P_BARE_CR, P_BARE_LF, P_CONNECTION_OPTIONS, P_CONTENT_LENGTH_CONFLICT,
-    P_CONTENT_LENGTH_MALFORMED, P_CONTENT_LENGTH_OVERFLOW, P_EXPECTATION_UNKNOWN, P_FRAMING_AMBIGUOUS,
-    P_HEADER_FOLDED, P_HEADER_NAME_EMPTY, P_HEADER_NAME_MALFORMED, P_HEADER_NAME_SPACE, P_HEADER_NO_COLON,
-    P_HEADER_VALUE_CHARACTER, P_HEADERS_LEADING_SPACE, P_HEADERS_TOO_LARGE, P_HEADERS_TOO_MANY, P_HOST_MALFORMED,
-    P_HOST_MISMATCH, P_HOST_MISSING, P_HOST_REPEATED, P_TRANSFER_ENCODING_MALFORMED, P_TRANSFER_ENCODING_REPEATED,
-    P_TRANSFER_ENCODING_UNKNOWN, P_TRANSFER_ENCODING_VERSION,
+    Head, P_BARE_CR, P_BARE_LF, P_CONNECTION_OPTIONS, P_CONTENT_LENGTH_CONFLICT, P_CONTENT_LENGTH_MALFORMED,
+    P_CONTENT_LENGTH_OVERFLOW, P_EXPECTATION_UNKNOWN, P_FRAMING_AMBIGUOUS, P_HEADER_FOLDED,
+    P_HEADER_NAME_EMPTY, P_HEADER_NAME_MALFORMED, P_HEADER_NAME_SPACE, P_HEADER_NO_COLON,
+    P_HEADER_VALUE_CHARACTER, P_HEADERS_LEADING_SPACE, P_HEADERS_TOO_LARGE, P_HEADERS_TOO_MANY,
+    P_HOST_MALFORMED, P_HOST_MISMATCH, P_HOST_MISSING, P_HOST_REPEATED, P_TRANSFER_ENCODING_MALFORMED,
+    P_TRANSFER_ENCODING_REPEATED, P_TRANSFER_ENCODING_UNKNOWN, P_TRANSFER_ENCODING_VERSION,
 )
 from core._fast.headers cimport (
-    FIELD_FORWARDING, FIELD_HOP_BY_HOP, FIELD_IDENTITY, Field, H_CONNECTION, H_CONTENT_LENGTH, H_EXPECT, H_HOST, H_TE,
-    H_TRANSFER_ENCODING, H_UPGRADE, Headers, classify,
+    FIELD_FORWARDING, FIELD_HOP_BY_HOP, FIELD_IDENTITY, Field, H_CONNECTION, H_CONTENT_LENGTH, H_EXPECT,
+    H_HOST, H_TE, H_TRANSFER_ENCODING, H_UPGRADE, Headers, classify,
 )
 
 cdef enum:
-    # NOTE: each name that Connection lists is searched among all fields; without a bound a small head costs much.
+    # NOTE: each name that Connection lists is searched among all fields; without a bound a small head costs
+    # much.
     MOST_OPTIONS = 64
 
 cdef int64_t LARGEST_LENGTH = 0x7fffffffffffffff
@@ -175,8 +175,9 @@ cdef int meet(const Field* field, bint request, Head* head) noexcept nogil:
 cdef int flag_options(Headers headers) noexcept:
     """Mark the fields that Connection names as hop-by-hop.
 
-    NOTE: only names that the table of known names does not hold. Those it holds are hop-by-hop by definition or meant for
-    every recipient; a peer that names Host, X-Forwarded-For or Authorization in Connection removes nothing here.
+    NOTE: only names that the table of known names does not hold. Those it holds are hop-by-hop by definition
+    or meant for every recipient; a peer that names Host, X-Forwarded-For or Authorization in Connection
+    removes nothing here.
     """
     cdef const char* cursor
     cdef const char* end
@@ -219,7 +220,9 @@ cdef int settle(bint request, Head* head, Headers headers) noexcept:
     return 0
 
 
-cdef Py_ssize_t judge_name(const char* start, const char* stop, const char* end, bint first, int starved) noexcept nogil:
+cdef Py_ssize_t judge_name(
+    const char* start, const char* stop, const char* end, bint first, int starved,
+) noexcept nogil:
     """Say why the name that starts a line is not followed by its colon."""
     if stop == end:
         return starved
@@ -228,6 +231,7 @@ cdef Py_ssize_t judge_name(const char* start, const char* stop, const char* end,
     if stop[0] == c'\r':
         if stop + 1 == end:
             return starved
+        # (The blank line does not come here: it ended the block.)
         return -P_HEADER_NO_COLON if stop[1] == c'\n' else -P_BARE_CR
     if stop > start:
         return -P_HEADER_NAME_SPACE if is_space(stop[0]) else -P_HEADER_NAME_MALFORMED
@@ -245,8 +249,9 @@ cdef Py_ssize_t judge_value(const char* stop, const char* end, int starved) noex
     return -P_BARE_LF if stop[0] == c'\n' else -P_HEADER_VALUE_CHARACTER
 
 
-cdef Py_ssize_t parse_fields(const char* data, Py_ssize_t size, uint32_t most, uint32_t count, int of, Head* head,
-                             Headers headers) except? -999:
+cdef Py_ssize_t parse_fields(
+    const char* data, Py_ssize_t size, uint32_t most, uint32_t count, int of, Head* head, Headers headers,
+) except? -999:
     """Parse field lines up to and with the blank line."""
     cdef const char* end = data + size
     cdef const char* p = data
@@ -266,8 +271,6 @@ cdef Py_ssize_t parse_fields(const char* data, Py_ssize_t size, uint32_t most, u
         if stop == end or stop[0] != c':' or stop == p:
             if end - p >= 2 and p[0] == c'\r' and p[1] == c'\n':
                 break
-            if stop == p and stop != end and stop[0] == c'\r' and stop + 1 != end:
-                return -P_BARE_CR
             return judge_name(p, stop, end, p == data, starved)
         if <uint32_t>headers.count == count:
             return -P_HEADERS_TOO_MANY
@@ -288,14 +291,14 @@ cdef Py_ssize_t parse_fields(const char* data, Py_ssize_t size, uint32_t most, u
         field.value = p
         field.value_len = <uint32_t>(last - p)
         classify(field, end, seen)
-        if field.id and field.id <= H_TE and of != 2:
-            problem = meet(field, of == 0, head)
+        if field.id and field.id <= H_TE and of != OF_TRAILERS:
+            problem = meet(field, of == OF_REQUEST, head)
             if problem:
                 return -problem
         headers.count += 1
         p = stop + 2
-    if of != 2:
-        problem = settle(of == 0, head, headers)
+    if of != OF_TRAILERS:
+        problem = settle(of == OF_REQUEST, head, headers)
         if problem:
             return -problem
     return p + 2 - data

@@ -1,10 +1,12 @@
-"""C face of head: parse the head of an HTTP/1.x request or response; its limits, its result and its refusals."""
+"""C face of head: parse the head of an HTTP/1.x request or response; its limits, its result and its
+refusals."""
 
 from libc.stdint cimport int64_t, uint32_t
 
 from core._fast.headers cimport Headers
 
-# Each refusal has its own code. The parsers return it negated; PROBLEMS (in Python) has status, slug and title.
+# Each refusal has its own code. The parsers return it negated; PROBLEMS (in Python) has status, slug and
+# title.
 cpdef enum ParseProblem:
     P_NONE = 0
     # start line
@@ -95,21 +97,21 @@ cdef struct Head:
     uint32_t method_len
     const char* target      # as received
     uint32_t target_len
-    const char* path        # part of the target; absolute-form: after the authority, "/" when empty; "*" stays "*"; NULL for CONNECT
+    const char* path        # of the target; "/" when an absolute-form has none; "*"; NULL for CONNECT
     uint32_t path_len
     const char* query       # after '?', without it; NULL when there is no '?'
     uint32_t query_len
-    const char* host        # effective authority with port as received (absolute-form and CONNECT: the target's, else Host);
-    uint32_t host_len       # NULL only for HTTP/1.0 without Host
+    const char* host        # authority with port as received: the target's, else Host's; NULL: neither (1.0)
+    uint32_t host_len
     const char* reason
     uint32_t reason_len
     int64_t content_length  # as declared; -1: none given
     bint chunked            # the body that follows is chunked
-    bint keep_alive         # the peer lets the connection live on after this message (version, Connection, framing)
+    bint keep_alive         # the connection may live on after this message (version, Connection, framing)
     bint upgrade            # Connection: upgrade and an Upgrade field, HTTP/1.1 only
     bint expect_continue    # HTTP/1.1 only
     bint te_trailers        # TE lists trailers
-    bint bodiless           # responses: nothing follows whatever the fields say (1xx, 204, 304, to HEAD, 2xx to CONNECT)
+    bint bodiless           # responses: no body whatever the fields say (1xx, 204, 304, to HEAD or CONNECT)
     bint close_delimited    # responses: the body lasts until the peer closes
     # the parser's own
     bint has_close
@@ -127,19 +129,24 @@ cdef struct HeadScan:
     Py_ssize_t line         # where the current line starts
     Py_ssize_t block        # where the fields start; 0: still in the start line
 
-# Bytes consumed (> 0), 0: more is needed, < 0: -ParseProblem. Everything in `head` and `headers` points into `data`
-# (or into constants); headers.backing is the caller's to set. A verdict never changes when more bytes come: for every
-# prefix the answer is 0 or the same. Request: one empty line before the request line is skipped. Response: never.
-# The problems of a response are the upstream's fault: answer 502 whatever PROBLEMS says.
-cdef Py_ssize_t parse_request(const char* data, Py_ssize_t size, const Limits* limits, Head* head,
-                              Headers headers) except? -999
-cdef Py_ssize_t parse_response(const char* data, Py_ssize_t size, const Limits* limits, int request_method, Head* head,
-                               Headers headers) except? -999
+# Bytes consumed (> 0), 0: more is needed, < 0: -ParseProblem. Everything in `head` and `headers` points
+# into `data` (or into constants); headers.backing is the caller's to set. A verdict never changes when more
+# bytes come: for every prefix the answer is 0 or the same. Request: one empty line before the request line
+# is skipped. Response: never. The problems of a response are the upstream's fault: answer 502 whatever
+# PROBLEMS says.
+cdef Py_ssize_t parse_request(
+    const char* data, Py_ssize_t size, const Limits* limits, Head* head, Headers headers,
+) except? -999
+cdef Py_ssize_t parse_response(
+    const char* data, Py_ssize_t size, const Limits* limits, int request_method, Head* head, Headers headers,
+) except? -999
 
-# The offset just after the blank line, 0: more is needed, < 0: -ParseProblem. `data` is the whole message so far each
-# time; each byte is looked at once. When it is not 0, call parse_request on the same data: it has the verdict (never 0)
-# and the exact problem. (It may have one earlier too; the search only looks for lines and limits.)
-cdef Py_ssize_t find_head_end(const char* data, Py_ssize_t size, const Limits* limits, HeadScan* scan) noexcept nogil
+# The offset just after the blank line, 0: more is needed, < 0: -ParseProblem. `data` is the whole message
+# so far each time; each byte is looked at once. When it is not 0, call parse_request on the same data: it
+# has the verdict (never 0) and the exact problem. (It may have one earlier too; the search only looks for
+# lines and limits.)
+cdef Py_ssize_t find_head_end(
+    const char* data, Py_ssize_t size, const Limits* limits, HeadScan* scan,
+) noexcept nogil
 
 cdef Limits default_limits() noexcept nogil
-

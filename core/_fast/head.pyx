@@ -1,17 +1,19 @@
-"""Parse the head of an HTTP/1.x message: request line or status line, then its fields. Strict, one pass, no objects.
+"""Parse the head of an HTTP/1.x message: request line or status line, then its fields. Strict, one pass, no
+objects.
 
-Rule: a message that two parsers could read differently is refused, each time with its own code. The verdict for a
-prefix of a message is "more" or the verdict of the whole. Called by the connections on both sides; PROBLEMS is read by
-whoever words an answer, a log line or a counter.
+Rule: a message that two parsers could read differently is refused, each time with its own code. The verdict
+for a prefix of a message is "more" or the verdict of the whole. Called by the connections on both sides;
+PROBLEMS is read by whoever words an answer, a log line or a counter.
 """
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
-from libc.stdint cimport int64_t, uint32_t
+from cpython.memoryview cimport PyMemoryView_GET_BUFFER
+from libc.stdint cimport uint32_t
 from libc.string cimport memchr, memcmp, memset
 
 from core._fast.authority cimport is_authority
 from core._fast.chars cimport CHAR_TOKEN, equal_ignoring_case, scan_class, scan_target, scan_value
-from core._fast.fields cimport parse_fields
+from core._fast.fields cimport OF_REQUEST, OF_RESPONSE, parse_fields
 from core._fast.headers cimport Headers
 
 # code: (HTTP status, slug, title). In a response every one of them is answered with 502.
@@ -60,12 +62,12 @@ PROBLEMS = {
         501, "transfer-encoding-unknown", "Transfer-Encoding has a coding other than chunked",
     ),
     P_TRANSFER_ENCODING_REPEATED: (400, "transfer-encoding-repeated", "Transfer-Encoding header is repeated"),
-    P_TRANSFER_ENCODING_VERSION: (400, "transfer-encoding-version", "Transfer-Encoding in an HTTP/1.0 message"),
+    P_TRANSFER_ENCODING_VERSION: (400, "transfer-encoding-version", "Transfer-Encoding in HTTP/1.0"),
     P_FRAMING_AMBIGUOUS: (400, "framing-ambiguous", "Both Content-Length and Transfer-Encoding"),
     P_CHUNK_SIZE_MALFORMED: (400, "chunk-size-malformed", "Chunk size is not a hexadecimal number"),
     P_CHUNK_SIZE_OVERFLOW: (400, "chunk-size-overflow", "Chunk size is too large to count"),
     P_CHUNK_EXTENSION_CHARACTER: (400, "chunk-extension-character", "Chunk extension holds a control byte"),
-    P_CHUNK_EXTENSIONS_TOO_LARGE: (400, "chunk-extensions-too-large", "Chunk extensions are larger than the limit"),
+    P_CHUNK_EXTENSIONS_TOO_LARGE: (400, "chunk-extensions-too-large", "Chunk extensions exceed the limit"),
     P_CHUNK_END_MALFORMED: (400, "chunk-end-malformed", "Chunk data is not followed by CRLF"),
     P_TRAILERS_TOO_LARGE: (431, "trailers-too-large", "Trailer fields are larger than the limit"),
     P_PATH_FORM: (400, "path-form", "Path does not start with a slash"),
@@ -82,9 +84,9 @@ cdef struct MethodName:
     int length
 
 cdef MethodName[10] METHODS = [
-    MethodName(b"", 0), MethodName(b"GET", 3), MethodName(b"HEAD", 4), MethodName(b"POST", 4), MethodName(b"PUT", 3),
-    MethodName(b"PATCH", 5), MethodName(b"DELETE", 6), MethodName(b"OPTIONS", 7), MethodName(b"CONNECT", 7),
-    MethodName(b"TRACE", 5),
+    MethodName(b"", 0), MethodName(b"GET", 3), MethodName(b"HEAD", 4), MethodName(b"POST", 4),
+    MethodName(b"PUT", 3), MethodName(b"PATCH", 5), MethodName(b"DELETE", 6), MethodName(b"OPTIONS", 7),
+    MethodName(b"CONNECT", 7), MethodName(b"TRACE", 5),
 ]
 
 
@@ -107,7 +109,7 @@ cdef inline int find_method(const char* name, Py_ssize_t n) noexcept nogil:
 
 
 cdef int judge_version(const char* p, const char* end, int malformed) noexcept nogil:
-    """Say what is wrong with a version that is not HTTP/1.0 or HTTP/1.1; 0 when more bytes are needed to know."""
+    """Say what is wrong with a version that is neither 1.0 nor 1.1; 0 when more bytes are needed to know."""
     cdef const char* pattern = b"HTTP/0.0"
     cdef Py_ssize_t i
     for i in range(8):
@@ -202,7 +204,7 @@ cdef void clear_head(Head* head) noexcept nogil:
 
 
 cdef Py_ssize_t parse_request_line(const char* data, const char* end, int starved, Head* head) noexcept nogil:
-    """Parse `method SP target SP version CRLF`; return its length with the CRLF, `starved`, or a negated problem."""
+    """Parse `method SP target SP version CRLF`; return its length, `starved`, or a negated problem."""
     cdef const char* p = scan_class(data, end, CHAR_TOKEN)
     cdef int problem
     if p == end:
@@ -252,8 +254,9 @@ cdef Py_ssize_t judge_request_version(const char* p, const char* end, int starve
     return -problem if problem else starved
 
 
-cdef Py_ssize_t parse_request(const char* data, Py_ssize_t size, const Limits* limits, Head* head,
-                              Headers headers) except? -999:
+cdef Py_ssize_t parse_request(
+    const char* data, Py_ssize_t size, const Limits* limits, Head* head, Headers headers,
+) except? -999:
     """Parse a request head; see head.pxd for what it returns."""
     cdef Py_ssize_t skipped = 0, line, block, room
     cdef int starved = 0
@@ -275,14 +278,19 @@ cdef Py_ssize_t parse_request(const char* data, Py_ssize_t size, const Limits* l
     if line <= 0:
         return line
     line += skipped
-    block = parse_fields(data + line, size - line, limits.header_block, limits.header_count, 0, head, headers)
+    block = parse_fields(
+        data + line, size - line, limits.header_block, limits.header_count, OF_REQUEST, head, headers,
+    )
     return block if block <= 0 else line + block
 
 
 cdef Py_ssize_t parse_status_line(const char* data, const char* end, int starved, Head* head) noexcept nogil:
-    """Parse `version SP status [SP reason] CRLF`. NOTE: many servers leave out the SP before an empty reason."""
+    """Parse `version SP status [SP reason] CRLF`.
+
+    NOTE: many servers leave out the SP before an empty reason; nothing can be read in two ways without it.
+    """
     cdef const char* p = data
-    cdef int problem, i
+    cdef int problem, _
     if end - p < 8 or memcmp(p, b"HTTP/1.", 7) != 0 or (p[7] != c'1' and p[7] != c'0'):
         problem = judge_version(p, end, P_STATUS_LINE_MALFORMED)
         return -problem if problem else starved
@@ -293,7 +301,7 @@ cdef Py_ssize_t parse_status_line(const char* data, const char* end, int starved
     if p[0] != c' ':
         return -P_STATUS_LINE_MALFORMED
     p += 1
-    for i in range(3):
+    for _ in range(3):
         if p == end:
             return starved
         if p[0] < c'0' or p[0] > c'9':
@@ -334,8 +342,9 @@ cdef void settle_response(int request_method, Head* head) noexcept nogil:
         head.keep_alive = False
 
 
-cdef Py_ssize_t parse_response(const char* data, Py_ssize_t size, const Limits* limits, int request_method, Head* head,
-                               Headers headers) except? -999:
+cdef Py_ssize_t parse_response(
+    const char* data, Py_ssize_t size, const Limits* limits, int request_method, Head* head, Headers headers,
+) except? -999:
     """Parse a response head; see head.pxd for what it returns."""
     cdef Py_ssize_t line, block, room = size
     cdef int starved = 0
@@ -347,14 +356,18 @@ cdef Py_ssize_t parse_response(const char* data, Py_ssize_t size, const Limits* 
     line = parse_status_line(data, data + room, starved, head)
     if line <= 0:
         return line
-    block = parse_fields(data + line, size - line, limits.header_block, limits.header_count, 1, head, headers)
+    block = parse_fields(
+        data + line, size - line, limits.header_block, limits.header_count, OF_RESPONSE, head, headers,
+    )
     if block <= 0:
         return block
     settle_response(request_method, head)
     return line + block
 
 
-cdef Py_ssize_t find_head_end(const char* data, Py_ssize_t size, const Limits* limits, HeadScan* scan) noexcept nogil:
+cdef Py_ssize_t find_head_end(
+    const char* data, Py_ssize_t size, const Limits* limits, HeadScan* scan,
+) noexcept nogil:
     """Search on for the end of a head that comes in pieces; see head.pxd for what it returns."""
     cdef const char* found
     cdef Py_ssize_t reach       # just after this line's LF, or all there is
@@ -407,6 +420,11 @@ cdef dict describe(const Head* head):
     }
 
 
+cdef inline const char* start_of(object view) noexcept:
+    """Return where the bytes of a contiguous memoryview are."""
+    return <const char*>PyMemoryView_GET_BUFFER(view).buf
+
+
 cdef Limits limits_from(uint32_t request_line, uint32_t header_block, uint32_t header_count) noexcept nogil:
     cdef Limits limits
     limits.request_line = request_line
@@ -415,7 +433,7 @@ cdef Limits limits_from(uint32_t request_line, uint32_t header_block, uint32_t h
     return limits
 
 
-def read_request(bytes data not None, *, request_line=8192, header_block=32768, header_count=128):
+def read_request(data, *, request_line=8192, header_block=32768, header_count=128):
     """Parse a request head and return (verdict, what was found, headers).
 
     The verdict is the number of bytes consumed, 0 when more are needed, or a negated ParseProblem.
@@ -423,33 +441,33 @@ def read_request(bytes data not None, *, request_line=8192, header_block=32768, 
     cdef Limits limits = limits_from(request_line, header_block, header_count)
     cdef Head head
     cdef Headers headers = Headers.__new__(Headers)
-    headers.backing = data
-    verdict = parse_request(PyBytes_AS_STRING(data), PyBytes_GET_SIZE(data), &limits, &head, headers)
+    # SAFETY: the view holds the buffer while any field points into it.
+    headers.backing = view = memoryview(data).cast("B")
+    verdict = parse_request(start_of(view), len(view), &limits, &head, headers)
     return verdict, describe(&head) if verdict > 0 else {}, headers
 
 
-def read_response(
-    bytes data not None, request_method=M_GET, *, request_line=8192, header_block=32768, header_count=128
-):
+def read_response(data, int request_method=M_GET, *, request_line=8192, header_block=32768, header_count=128):
     """Parse a response head and return (verdict, what was found, headers), as `read_request` does."""
     cdef Limits limits = limits_from(request_line, header_block, header_count)
     cdef Head head
     cdef Headers headers = Headers.__new__(Headers)
-    headers.backing = data
-    verdict = parse_response(PyBytes_AS_STRING(data), PyBytes_GET_SIZE(data), &limits, request_method, &head, headers)
+    headers.backing = view = memoryview(data).cast("B")
+    verdict = parse_response(start_of(view), len(view), &limits, request_method, &head, headers)
     return verdict, describe(&head) if verdict > 0 else {}, headers
 
 
-def find_ends(bytes data not None, sizes, *, request_line=8192, header_block=32768, header_count=128):
-    """Search for a head's end with ever more of the data, as it would come; return the verdict for each size."""
+def find_ends(data, sizes, *, request_line=8192, header_block=32768, header_count=128):
+    """Search for a head's end with ever more of the data; return the verdict for each size."""
     cdef Limits limits = limits_from(request_line, header_block, header_count)
     cdef HeadScan scan
     memset(&scan, 0, sizeof(scan))
+    view = memoryview(data).cast("B")
     verdicts = []
     for size in sizes:
-        if not 0 <= size <= PyBytes_GET_SIZE(data):
-            raise ValueError("a size is outside the data")
-        verdicts.append(find_head_end(PyBytes_AS_STRING(data), size, &limits, &scan))
+        if not scan.offset <= size <= len(view):
+            raise ValueError("sizes must grow and stay inside the data")
+        verdicts.append(find_head_end(start_of(view), size, &limits, &scan))
     return verdicts
 
 
@@ -460,8 +478,8 @@ def parse_repeatedly(bytes data not None, int rounds, bint response=False):
     cdef Headers headers = Headers.__new__(Headers)
     cdef const char* start = PyBytes_AS_STRING(data)
     cdef Py_ssize_t size = PyBytes_GET_SIZE(data), verdict = 0
-    cdef int i
-    for i in range(rounds):
+    cdef int _
+    for _ in range(rounds):
         if response:
             verdict = parse_response(start, size, &limits, M_GET, &head, headers)
         else:

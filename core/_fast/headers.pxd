@@ -1,13 +1,15 @@
 """C face of headers: one message's fields as an array of views, and the table of known names.
 
-The members of a Field point into `Headers.backing` (a parsed message) or into a bytes object in `Headers.owned`.
+The members of a Field point into `Headers.backing` (a parsed message) or into a bytes object in
+`Headers.owned`.
 """
 
 cimport cython
 from libc.stdint cimport uint8_t, uint16_t, uint32_t
 
 cpdef enum HeaderId:
-    # NOTE: the names up to H_TE mean something to the message's framing or persistence; the parser looks only at those.
+    # NOTE: the names up to H_TE mean something to the message's framing or persistence; the parser looks
+    # only at those.
     H_UNKNOWN = 0
     H_HOST
     H_CONNECTION
@@ -88,7 +90,7 @@ cpdef enum FieldFlag:
     FIELD_FORWARDING = 4    # says where the request came from: X-Forwarded-*, Forwarded, X-Real-IP
     FIELD_IDENTITY = 8      # says who sent it: X-Consumer-*, X-Userinfo, X-Authenticated-*, X-Credential-*
     FIELD_FRAMING = 16      # Content-Length, Transfer-Encoding: always written anew
-    FIELD_NO_TRAILER = 32   # routing, framing, credentials, conditions, content: dropped when it comes as a trailer
+    FIELD_NO_TRAILER = 32   # routing, framing, credentials, conditions, content: dropped from trailers
 
 cdef struct Field:
     const char* name        # as received (case kept)
@@ -98,29 +100,33 @@ cdef struct Field:
     uint16_t id             # a HeaderId, 0: unknown name
     uint16_t flags          # FieldFlag bits
 
+
 cdef int header_id(const char* name, Py_ssize_t n) noexcept nogil
 
-# Fills id and flags of a field whose name is a token. `end` bounds what may be read after the name; `seen` is what
-# scan_name collected.
+# Fills id and flags of a field whose name is a token. `end` bounds what may be read after the name; `seen`
+# is what scan_name collected.
 cdef void classify(Field* field, const char* end, unsigned int seen) noexcept nogil
+
 
 @cython.final
 cdef class Headers:
-    cdef Field* fields      # malloc'd; `count` of `capacity` are used. (Not `items`: that is a Python method.)
+    cdef Field* fields      # malloc'd; `count` of `capacity` are used
     cdef int count
     cdef int capacity
-    cdef object backing     # the bytes (or other owner) that parsed fields point into, or None; set by the parser's caller
+    cdef object backing     # owner of what parsed fields point into, or None; set by the parser's caller
     cdef list owned         # bytes objects of fields set from Python; None until first use
 
     cdef void clear(self) noexcept                          # forgets all fields and owners, keeps the array
     cdef int grow(self) except -1                           # room for at least one more field
     cdef int push(self, const Field* field) except -1       # appends a copy of the struct
     cdef Field* find_id(self, int id) noexcept              # first field with that id, or NULL
-    cdef Field* find(self, const char* name, Py_ssize_t n) noexcept    # first with that name, ASCII case ignored, or NULL
-    cdef int set_raw(self, bytes name, bytes value) except -1    # checks; replaces the first, drops the others, else appends
+    # first field with that name, ASCII case ignored, or NULL
+    cdef Field* find(self, const char* name, Py_ssize_t n) noexcept
+    # checks; replaces the first and drops the others, else appends
+    cdef int set_raw(self, bytes name, bytes value) except -1
     cdef int add_raw(self, bytes name, bytes value) except -1    # checks; appends
     cdef int remove_raw(self, const char* name, Py_ssize_t n) noexcept    # how many went
-    cdef int drop_flagged(self, int flags) noexcept         # removes every field with one of these flags; how many went
+    cdef int drop_flagged(self, int flags) noexcept         # all with one of these flags; how many went
     cdef int own(self, bytes name, bytes value) except -1   # private: keeps the bytes objects behind a field
     cdef int sweep(self) except -1                          # private: lets go of those without a field
     cdef int keep_owner(self, const char* place, list alive) except -1     # private

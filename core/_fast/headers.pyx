@@ -1,18 +1,20 @@
 """Hold one message's header fields and know the names that matter.
 
-Rule: what is in a Headers can be written to a socket as it stands: names are tokens, values hold no control bytes but
-HTAB. Parsed fields are views into the received bytes, fields set from Python are views into their own bytes objects.
-Called by the parsers, the connections, the proxy's own header code and, through the Python face, by plugins.
+Rule: what is in a Headers can be written to a socket as it stands: names are tokens, values hold no control
+bytes but HTAB. Parsed fields are views into the received bytes, fields set from Python are views into their
+own bytes objects. Called by the parsers, the connections, the proxy's own header code and, through the
+Python face, by plugins.
 """
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from cpython.list cimport PyList_GET_SIZE
-from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
-from libc.stdlib cimport free, malloc, realloc
-from libc.string cimport memcpy, memmove, memset
+from libc.stdint cimport uint8_t, uint16_t, uint32_t
+from libc.stdlib cimport free, realloc
+from libc.string cimport memcpy, memset
 
 from core._fast.chars cimport (
-    CHAR_TOKEN, CHAR_UNDERSCORE, equal_ignoring_case, lower_char, same_known_name, scan_class, scan_name, scan_value,
+    CHAR_TOKEN, CHAR_UNDERSCORE, equal_ignoring_case, lower_char, same_known_name, scan_class, scan_name,
+    scan_value,
 )
 
 from core.errors import HeaderInvalid
@@ -225,7 +227,7 @@ cdef inline bytes value_of(const Field* field):
 cdef class Headers:
     """Hold header fields in order; names compare without regard to ASCII case.
 
-    Names and values are bytes both ways; str is a TypeError. Values come back without surrounding white space.
+    Names and values are bytes both ways; str is a TypeError. Values come back without white space around.
     """
 
     def __init__(self, pairs=()):
@@ -304,7 +306,7 @@ cdef class Headers:
         return 0
 
     cdef int sweep(self) except -1:
-        """Let go of the bytes objects that no field points into any more, for those who set the same field for ever."""
+        """Let go of the bytes objects that no field points into any more: one may set a field for ever."""
         cdef list alive = []
         cdef int i
         for i in range(self.count):
@@ -362,7 +364,8 @@ cdef class Headers:
     def set(self, bytes name not None, bytes value not None):
         """Make this the only field of that name, in the first one's place, or append it.
 
-        Raises HeaderInvalid when the name is not a token or the value holds CR, LF, NUL or another control byte.
+        Raises HeaderInvalid when the name is not a token or the value holds CR, LF, NUL or another control
+        byte.
         """
         self.set_raw(name, value)
 

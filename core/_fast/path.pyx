@@ -1,20 +1,21 @@
 """Normalise a request path once, so that what is matched and authorised is what is forwarded.
 
-Rule: unreserved bytes are never escaped, other escapes have upper-case digits, there are no empty segments but a trailing
-one and no dot segments, nothing climbs above the root. Refused: raw control, space and non-ASCII bytes, a raw backslash,
-malformed escapes, escaped control bytes, escapes that are not UTF-8, and dot segments that only appear once %2F, %5C or a
-path parameter is taken for a separator, as some servers do. %2F and %5C stay as they are. Called by the connections and
-the ASGI door before routing.
+Rule: unreserved bytes are never escaped, other escapes have upper-case digits, there are no empty segments
+but a trailing one and no dot segments, nothing climbs above the root. Refused: raw control, space and non-
+ASCII bytes, a raw backslash, malformed escapes, escaped control bytes, escapes that are not UTF-8, and dot
+segments that only appear once %2F, %5C or a path parameter is taken for a separator, as some servers do.
+%2F and %5C stay as they are. Called by the connections and the ASGI door before routing.
 """
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
+from cpython.memoryview cimport PyMemoryView_GET_BUFFER
 from libc.stdlib cimport free, malloc
 from libc.string cimport memcmp
 
 from core._fast.chars cimport CHAR_PLAIN, CHAR_UNRESERVED, CHARS, HEX, scan_class
 from core._fast.head cimport (
-    P_PATH_BACKSLASH, P_PATH_CHARACTER, P_PATH_DOTS_HIDDEN, P_PATH_ESCAPE_CONTROL, P_PATH_ESCAPE_MALFORMED, P_PATH_FORM,
-    P_PATH_NOT_UTF8,
+    P_PATH_BACKSLASH, P_PATH_CHARACTER, P_PATH_DOTS_HIDDEN, P_PATH_ESCAPE_CONTROL, P_PATH_ESCAPE_MALFORMED,
+    P_PATH_FORM, P_PATH_NOT_UTF8,
 )
 
 cdef struct Utf8:
@@ -24,7 +25,7 @@ cdef struct Utf8:
 
 
 cdef inline bint is_normal(const char* path, const char* end) noexcept nogil:
-    """Tell whether a path is surely normal: plain segments that do not start with a dot, one slash between them."""
+    """Tell whether a path is surely normal: plain segments, none starts with a dot, single slashes."""
     cdef const char* p = path
     cdef const char* stop
     while p < end and p[0] == c'/':
@@ -53,7 +54,7 @@ cdef bint step_utf8(Utf8* state, int byte) noexcept nogil:
 
 
 cdef bint hides_dots(const char* start, const char* end) noexcept nogil:
-    """Tell whether part of a segment is a dot segment to a server that splits at %2F or %5C or cuts at ';'."""
+    """Tell whether a part is a dot segment to a server that splits at %2F or %5C or cuts at ';'."""
     cdef const char* p = start
     cdef const char* part = start
     cdef bint named = False     # the part's name ended at a ';'
@@ -75,7 +76,7 @@ cdef bint hides_dots(const char* start, const char* end) noexcept nogil:
 
 
 cdef inline Py_ssize_t end_segment(char* out, Py_ssize_t start, Py_ssize_t o, bint last) noexcept nogil:
-    """Resolve the segment at out[start:o] (the byte before it is a slash) and return the new length of the output."""
+    """Resolve the segment at out[start:o], which follows a slash; return the new length of the output."""
     cdef Py_ssize_t n = o - start
     if n == 0:
         return o
@@ -93,7 +94,7 @@ cdef inline Py_ssize_t end_segment(char* out, Py_ssize_t start, Py_ssize_t o, bi
 
 
 cdef Py_ssize_t take_escape(const char* p, const char* end, char* out, Utf8* utf8) noexcept nogil:
-    """Copy one percent escape, decoded when it is unreserved; return the bytes written (1 or 3) or a negated problem."""
+    """Copy one percent escape, decoded when unreserved; return the bytes written or a negated problem."""
     cdef int high, low, byte
     if end - p < 3:
         return -P_PATH_ESCAPE_MALFORMED
@@ -163,16 +164,18 @@ cdef Py_ssize_t normalise_path(const char* path, Py_ssize_t n, char* out) noexce
     return 0 if length == n and memcmp(out, path, n) == 0 else length
 
 
-def normalise(bytes path not None):
+def normalise(path):
     """Return the normal form of a path, or the ParseProblem (an int above 0) for which it is refused."""
-    cdef Py_ssize_t n = PyBytes_GET_SIZE(path), length
+    view = memoryview(path).cast("B")
+    cdef const char* start = <const char*>PyMemoryView_GET_BUFFER(view).buf
+    cdef Py_ssize_t n = len(view), length
     cdef char* out = <char*>malloc(n + 1)
     if out == NULL:
         raise MemoryError
     try:
-        length = normalise_path(PyBytes_AS_STRING(path), n, out)
+        length = normalise_path(start, n, out)
         if length == 0:
-            return path
+            return bytes(view)
         return -length if length < 0 else PyBytes_FromStringAndSize(out, length)
     finally:
         free(out)
@@ -182,10 +185,10 @@ def normalise_repeatedly(bytes path not None, int rounds):
     """Normalise the same path so many times: the loop under bench/parse.py."""
     cdef Py_ssize_t n = PyBytes_GET_SIZE(path), length = 0
     cdef char* out = <char*>malloc(n + 1)
-    cdef int i
+    cdef int _
     if out == NULL:
         raise MemoryError
-    for i in range(rounds):
+    for _ in range(rounds):
         length = normalise_path(PyBytes_AS_STRING(path), n, out)
     free(out)
     return length
