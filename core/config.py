@@ -56,6 +56,7 @@ ImportPath = Annotated[
         title='import path such as "package.module:name"',
     ),
 ]
+SMALLEST_HEAD, LARGEST_HEAD = Size("256B"), Size("16MiB")
 TlsVersion = Literal["1.2", "1.3"]
 
 
@@ -87,10 +88,19 @@ class LimitsConfig(Table, frozen=True):
     header_block: Annotated[Size, Meta(description="largest header block; more is 431")] = Size("32KiB")
     header_count: Annotated[int, Meta(ge=1, le=65535, description="most header fields; more is 431")] = 128
     body: Annotated[Size, Meta(description="largest request body; more is 413")] = Size(0)
-    chunk_extensions: Annotated[Size, Meta(description="chunk extensions of a whole message")] = Size("1KiB")
+    chunk_extensions: Annotated[Size, Meta(description="chunk extensions of a whole message; 0: none")] = (
+        Size("1KiB")
+    )
     connections: Annotated[int, Meta(ge=0, description="open client connections of each worker")] = 20_000
     connections_per_address: Annotated[int, Meta(ge=0, description="those from one address")] = 0
     pipelined: Annotated[int, Meta(ge=1, le=1024, description="requests read ahead of their answers")] = 16
+
+    def __post_init__(self) -> None:
+        for key in ("request_line", "header_block"):
+            if not SMALLEST_HEAD <= getattr(self, key) <= LARGEST_HEAD:
+                raise FieldInvalid(
+                    f"must be from {SMALLEST_HEAD} to {LARGEST_HEAD}", "heads are held in memory", key
+                )
 
 
 class SniConfig(Table, frozen=True):

@@ -168,7 +168,7 @@ class Decoder:
         if cause is not None:
             return [self._problem(key, str(cause), advice)]
         words = type_words(kind)
-        if isinstance(value, dict) and words == "a list of tables":
+        if isinstance(value, dict) and words.startswith("a list of tables"):
             advice = f"write [[{key}]] in TOML, a list in YAML and JSON"
         return [self._problem(key, f"must be {words}, not {describe_value(value)}", advice)]
 

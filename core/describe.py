@@ -14,6 +14,7 @@ import json
 import re
 import textwrap
 import tokenize
+from collections.abc import Sequence
 from functools import cache
 from pathlib import PurePath
 from typing import Any
@@ -112,15 +113,18 @@ def _words(info: types.Type) -> tuple[str, str]:
     if isinstance(info, types.BoolType):
         return "true or false", "true or false"
     if isinstance(info, types.LiteralType):
-        choice = "one of " + ", ".join(literal(value) for value in info.values)
-        return choice, choice
+        return _choice(info.values)
     if isinstance(info, types.EnumType):
-        choice = "one of " + ", ".join(literal(member.value) for member in info.cls)
-        return choice, choice
+        return _choice([member.value for member in info.cls])
     if isinstance(info, types.UnionType):
         members = [_words(member) for member in info.types if not isinstance(member, types.NoneType)]
         return " or ".join(one for one, _ in members), " or ".join(many for _, many in members)
     return _counted(*_noun(info))
+
+
+def _choice(values: Sequence[object]) -> tuple[str, str]:
+    words = "one of " * (len(values) > 1) + ", ".join(map(literal, values))
+    return words, words
 
 
 def _counted(noun: str, rest: str) -> tuple[str, str]:
@@ -135,9 +139,11 @@ def _noun(info: types.Type) -> tuple[str, str]:
     if isinstance(info, types.IntType | types.FloatType):
         return "whole number" if isinstance(info, types.IntType) else "number", _bounds(info)
     if isinstance(info, types.StrType):
-        return "string", ""
+        return "string", (f" that matches {info.pattern}" if info.pattern else "") + _length(
+            info, " characters"
+        )
     if isinstance(info, types.VarTupleType | types.CollectionType):
-        return "list", " of " + _words(info.item_type)[1]
+        return "list", " of " + _words(info.item_type)[1] + _length(info)
     if isinstance(info, types.StructType | types.DictType | types.DataclassType | types.TypedDictType):
         return "table", ""
     return "value", ""
@@ -156,6 +162,14 @@ def _bounds(info: types.IntType | types.FloatType) -> str:
     return " " * bool(parts) + " and ".join(parts)
 
 
+def _length(info: types.StrType | types.VarTupleType | types.CollectionType, unit: str = "") -> str:
+    if info.min_length and info.max_length:
+        return f" ({info.min_length} to {info.max_length}{unit})"
+    if info.max_length:
+        return f" (at most {info.max_length}{unit})"
+    return f" (at least {info.min_length}{unit})" if info.min_length else ""
+
+
 def describe_value(value: object) -> str:
     """Say what a wrong value is, in words that fit TOML, YAML and JSON alike."""
     if value is None:
@@ -169,7 +183,7 @@ def describe_value(value: object) -> str:
     if isinstance(value, dict):
         return "a table"
     if isinstance(value, list | tuple):
-        return "a list" if value else "an empty list"
+        return f"a list of {len(value)}" if value else "an empty list"
     return f"the {type(value).__name__} {value}"
 
 
@@ -183,8 +197,8 @@ def literal(value: object) -> str:
         return "[" + ", ".join(literal(item) for item in value) + "]"
     if isinstance(value, dict):
         return "{" + ", ".join(f"{name} = {literal(item)}" for name, item in value.items()) + "}"
-    if type(value) in (int, float):
-        return str(value)
+    if isinstance(value, int | float) and (type(value) in (int, float) or not value):
+        return str(value) if value else "0"
     text = str(value)
     if len(text) > LONGEST_QUOTE:
         text = text[: LONGEST_QUOTE - 3] + "..."
