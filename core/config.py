@@ -254,10 +254,10 @@ class PluginUse:
     noun: ClassVar[str] = "table"
 
     use: str  # as written: a built-in's or entry point's name, or `package.module:Class`
-    plugin: type[Plugin]  # the class; it need not be a subclass, only look like one
+    plugin: type  # its class
     config: PluginConfig  # its options, decoded into its own struct
 
-    def __init__(self, use: str, plugin: type[Plugin], config: PluginConfig) -> None:
+    def __init__(self, use: str, plugin: type, config: PluginConfig) -> None:
         self.use, self.plugin, self.config = use, plugin, config
 
     @classmethod
@@ -274,12 +274,12 @@ class PluginUse:
                 wrong, "the name of a plugin, or its import path; `agora plugins` lists them", "use"
             )
         try:
-            plugin = cast(type[Plugin], find_plugin(use))
+            plugin = find_plugin(use)
         except (PluginUnknown, PluginInvalid) as error:
             wrong, _, right = str(error).partition("; ")
             raise FieldInvalid(wrong, right, key="use") from error
         options = {key: option for key, option in value.items() if key != "use"}
-        return cls(use, plugin, decoder.decode(options, plugin.Config))
+        return cls(use, plugin, decoder.decode(options, cast(type[Plugin], plugin).Config))
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, PluginUse):
