@@ -311,6 +311,10 @@ class RespondConfig(Table, frozen=True):
             raise FieldInvalid("has both body and json", "give one of them")
         if self.status in (204, 205, 304) and (self.body or self.json is not UNSET):
             raise FieldInvalid(f"an answer with status {self.status} has no body", "leave out body and json")
+        try:
+            msgspec.json.encode(None if self.json is UNSET else self.json)
+        except (TypeError, RecursionError) as error:
+            raise FieldInvalid("cannot be written as JSON", f"{error}", key="json") from None
 
 
 class RouteConfig(Table, frozen=True):

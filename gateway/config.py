@@ -38,7 +38,7 @@ def load(path: str | Path, environ: Mapping[str, str] = os.environ) -> Config:
     except UnicodeDecodeError as error:
         line = error.object[: error.start].count(b"\n") + 1
         raise ConfigInvalid(
-            [ConfigProblem(str(path), "", f"is not UTF-8 at line {line}", "save it as UTF-8")]
+            [ConfigProblem(str(path), "", "is not UTF-8", "save it as UTF-8", line=line)]
         ) from error
     try:
         return from_data(
@@ -58,7 +58,7 @@ def from_data(
     `folder` is where relative paths start and modules are looked for (default: the current folder).
     """
     folder = folder or Path.cwd()
-    _search_modules_in(folder)
+    search_modules_in(folder, Path.cwd())
     if not isinstance(data, dict):
         raise ConfigInvalid([ConfigProblem(file, "", f"must be a table, not {describe_value(data)}")])
     data = {key: value for key, value in data.items() if key != "$schema"}  # a hint for editors
@@ -104,8 +104,8 @@ def _from_file(path: Path) -> str:
     return content.strip().decode("ascii", "replace")
 
 
-def _search_modules_in(folder: Path) -> None:
-    """Let `app` and `use` name modules beside the file or in the current folder, after all that is installed."""
-    for place in (str(folder), str(Path.cwd())):
-        if place not in sys.path:
-            sys.path.append(place)
+def search_modules_in(*folders: Path) -> None:
+    """Let `app` and `use` name modules in these folders, after all that is installed."""
+    for folder in map(str, folders):
+        if folder not in sys.path:
+            sys.path.append(folder)

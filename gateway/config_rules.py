@@ -116,7 +116,7 @@ def _import_failure(path: str) -> str:
             found: object = importlib.import_module(module)
         for part in name.split("."):
             found = getattr(found, part)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         return f"{path!r} cannot be imported: {type(error).__name__}: {error}"
     return "" if callable(found) else f"{path!r} is not callable"
 

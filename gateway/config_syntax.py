@@ -57,11 +57,11 @@ def parse_json(text: str, file: str) -> Any:
         if len(made) < len(pairs):
             keys = [key for key, _ in pairs]
             twice = next(key for key in keys if keys.count(key) > 1)
-            raise _refusal(file, "JSON", f"the key {twice!r} is there twice, beside {', '.join(made)}", 0, 0)
+            raise _refusal(file, "JSON", f"the key {twice!r} is there twice in one object", 0, 0)
         return made
 
     def constant(name: str) -> Any:
-        raise _refusal(file, "JSON", f"{name} is no JSON number", 0, 0)
+        raise _refusal(file, "JSON", f"the number {name} is not part of it", 0, 0)
 
     try:
         return json.loads(text, object_pairs_hook=table, parse_constant=constant)
@@ -70,7 +70,9 @@ def parse_json(text: str, file: str) -> Any:
 
 
 def _refusal(file: str, language: str, wrong: str, line: int, column: int) -> ConfigInvalid:
-    words = f"is not {language}: {wrong[:1].lower()}{wrong[1:]}"
+    if wrong[1:2].islower():
+        wrong = wrong[0].lower() + wrong[1:]
+    words = f"is not {language}: {wrong}"
     return ConfigInvalid([ConfigProblem(file, "", words, line=line, column=column)])
 
 

@@ -26,7 +26,8 @@ class StrictLoader(yaml.SafeLoader):
             if key.tag == MERGE:
                 continue
             if key.tag != STRING:
-                problem = f"the key {key.value!r} is not a string; put it in quotes"
+                name = f"the key {key.value!r}" if isinstance(key, yaml.ScalarNode) else "a key"
+                problem = f"{name} is not a string; put it in quotes"
                 raise ComposerError(None, None, problem, key.start_mark)
             if key.value in first:
                 before = first[key.value].start_mark.line + 1

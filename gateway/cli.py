@@ -1,0 +1,73 @@
+"""The `agora` command: its subcommands, and what becomes of errors.
+
+Exit codes: 0 done; 1 the configuration is wrong, or the command failed; 2 the command line is wrong; 3
+`explain` found no route; 130 interrupted. Modules that take time to import are imported by the command
+that needs them.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Annotated, NoReturn
+
+import typer
+
+from core.errors import AgoraError
+from gateway.commands import COMMANDS
+from gateway.terminal import print_error, print_problems
+
+EPILOG = (
+    "Exit codes: 0 done; 1 the configuration is wrong, or the command failed; "
+    "2 the command line is wrong; 3 `explain` found no route; 130 interrupted."
+)
+
+app = typer.Typer(
+    name="agora",
+    help="API gateway for Python teams: plain Python plugins on a compiled hot path.",
+    epilog=EPILOG,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,  # NOTE: they would print local variables, secrets among them
+)
+for name, command in COMMANDS.items():
+    app.command(name)(command)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        print(f"agora {version('agora')}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """Take the options that stand before a command."""
+
+
+def main() -> NoReturn:
+    """Run the command line and exit with its code."""
+    from core.decode import ConfigInvalid
+
+    try:
+        app(prog_name="agora")
+    except ConfigInvalid as error:
+        print_problems(error.problems)
+    except AgoraError as error:
+        print_error(str(error))
+    except BrokenPipeError:
+        # NOTE: the reader has seen enough; without this the interpreter's own flush at exit would complain
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(0)
+    except KeyboardInterrupt:
+        sys.exit(130)
+    sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,22 @@
+"""Hold the subcommands of `agora`, one file each; the table is their list, in the order of the help."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from gateway.commands.check import check
+from gateway.commands.explain import explain
+from gateway.commands.plugins import plugins
+from gateway.commands.routes import routes
+from gateway.commands.schema import schema
+from gateway.commands.serve import serve
+
+COMMANDS: dict[str, Callable[..., Any]] = {
+    "serve": serve,
+    "check": check,
+    "routes": routes,
+    "explain": explain,
+    "plugins": plugins,
+    "schema": schema,
+}
