@@ -1,6 +1,6 @@
 from collections.abc import Iterable
 from enum import IntEnum
-from typing import Final, TypedDict
+from typing import Any, Final
 
 from typing_extensions import Buffer
 
@@ -77,29 +77,11 @@ class Method(IntEnum):
     M_CONNECT = 8
     M_TRACE = 9
 
-class Found(TypedDict, total=False):
-    status: int
-    minor: int
-    method: bytes | None
-    target: bytes | None
-    path: bytes | None
-    query: bytes | None
-    host: bytes | None
-    reason: bytes | None
-    content_length: int
-    chunked: bool
-    keep_alive: bool
-    upgrade: bool
-    expect_continue: bool
-    te_trailers: bool
-    bodiless: bool
-    close_delimited: bool
-
 PROBLEMS: Final[dict[int, tuple[int, str, str]]]
 
 def read_request(
     data: Buffer, *, request_line: int = 8192, header_block: int = 32768, header_count: int = 128
-) -> tuple[int, Found, Headers]: ...
+) -> tuple[int, dict[str, Any], Headers]: ...
 def read_response(
     data: Buffer,
     request_method: int = 1,
@@ -107,7 +89,7 @@ def read_response(
     request_line: int = 8192,
     header_block: int = 32768,
     header_count: int = 128,
-) -> tuple[int, Found, Headers]: ...
+) -> tuple[int, dict[str, Any], Headers]: ...
 def find_ends(
     data: Buffer,
     sizes: Iterable[int],
