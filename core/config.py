@@ -252,6 +252,7 @@ class PluginUse:
 
     __slots__ = ("config", "plugin", "use")
     noun: ClassVar[str] = "table"
+    right: ClassVar[str] = "the name of a plugin, or its import path; `agora plugins` lists them"
 
     use: str  # as written: a built-in's or entry point's name, or `package.module:Class`
     plugin: type  # its class
@@ -277,7 +278,10 @@ class PluginUse:
             plugin = find_plugin(use)
         except (PluginUnknown, PluginInvalid) as error:
             wrong, _, right = str(error).partition("; ")
-            raise FieldInvalid(wrong, right, key="use") from error
+            raise FieldInvalid(wrong, right or cls.right, key="use") from error
+        except Exception as error:  # the module's own mistake
+            wrong = f"{use!r} cannot be imported: {type(error).__name__}: {error}"
+            raise FieldInvalid(wrong, cls.right, key="use") from error
         options = {key: option for key, option in value.items() if key != "use"}
         return cls(use, plugin, decoder.decode(options, cast(type[Plugin], plugin).Config))
 

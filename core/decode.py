@@ -170,7 +170,8 @@ class Decoder:
         words = type_words(kind)
         if isinstance(value, dict) and words.startswith("a list of tables"):
             advice = f"write [[{key}]] in TOML, a list in YAML and JSON"
-        return [self._problem(key, f"must be {words}, not {describe_value(value)}", advice)]
+        found = describe_value(value, hidden="secret" in words)
+        return [self._problem(key, f"must be {words}, not {found}", advice)]
 
 
 def _member_for(value: object, kind: Any) -> Any:

@@ -170,21 +170,21 @@ def _length(info: types.StrType | types.VarTupleType | types.CollectionType, uni
     return f" (at least {info.min_length}{unit})" if info.min_length else ""
 
 
-def describe_value(value: object) -> str:
-    """Say what a wrong value is, in words that fit TOML, YAML and JSON alike."""
+def describe_value(value: object, *, hidden: bool = False) -> str:
+    """Say what a wrong value is, in words for TOML, YAML and JSON alike; a hidden one by its type alone."""
     if value is None:
         return "nothing (null)"
-    if isinstance(value, bool):
-        return literal(value)
-    if isinstance(value, str):
-        return "the string " + literal(value)
-    if isinstance(value, int | float):
-        return f"the number {value}"
     if isinstance(value, dict):
         return "a table"
     if isinstance(value, list | tuple):
         return f"a list of {len(value)}" if value else "an empty list"
-    return f"the {type(value).__name__} {value}"
+    if isinstance(value, bool):
+        return literal(value)
+    if isinstance(value, str):
+        return "a string" if hidden and value else "the string " + literal(value)
+    if hidden:
+        return "a number" if isinstance(value, int | float) else f"a {type(value).__name__}"
+    return f"the number {value}" if isinstance(value, int | float) else f"the {type(value).__name__} {value}"
 
 
 def literal(value: object) -> str:

@@ -39,7 +39,7 @@ class Secret:
         """Decode a reference or a value; the value may not be empty."""
         if not isinstance(value, str) or not value:
             right = 'write "env:NAME", "file:PATH" or the value itself'
-            raise FieldInvalid(f"must be a secret, not {describe_value(value)}", right)
+            raise FieldInvalid(f"must be a secret, not {describe_value(value, hidden=True)}", right)
         if value.startswith(REFERENCES):
             return cls(decoder.resolve(value), value)
         return cls(value)

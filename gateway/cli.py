@@ -7,7 +7,6 @@ that needs them.
 
 from __future__ import annotations
 
-import os
 import sys
 from typing import Annotated, NoReturn
 
@@ -60,12 +59,6 @@ def main() -> NoReturn:
         print_problems(error.problems)
     except AgoraError as error:
         print_error(str(error))
-    except BrokenPipeError:
-        # NOTE: the reader has seen enough; without this the interpreter's own flush at exit would complain
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(0)
-    except KeyboardInterrupt:
-        sys.exit(130)
     sys.exit(1)
 
 

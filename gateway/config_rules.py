@@ -7,11 +7,9 @@ configuration.
 
 from __future__ import annotations
 
-import contextlib
 import importlib
 import socket
 import ssl
-import sys
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
@@ -20,6 +18,8 @@ from core.config import Config, ServerTlsConfig, UpstreamTlsConfig
 from core.decode import ConfigProblem, did_you_mean
 from core.route_pattern import Pattern
 from core.route_tree import RouteConflict, RouteTree
+from gateway.plugin_view import plugin_phases
+from gateway.system_paths import system_patterns
 
 MOST_CONFLICTS = 20  # route conflicts reported at once
 WILDCARDS = frozenset({"0.0.0.0", "::"})  # noqa: S104 - compared, not bound
@@ -74,27 +74,31 @@ def upstreams_exist(config: Config) -> Problems:
 
 
 def routes_can_be_told_apart(config: Config) -> Problems:
-    """Hold routes to patterns of which no two take the same requests."""
-    indices = list(range(len(config.route)))
-    patterns = [Pattern(route.path, frozenset(route.methods), route.hosts) for route in config.route]
+    """Hold routes to patterns that can be told apart, from each other and from the gateway's own paths."""
+    system = system_patterns()
+    patterns = system + [Pattern(route.path, frozenset(route.methods), route.hosts) for route in config.route]
+    indices = list(range(-len(system), len(config.route)))  # below zero: the gateway's own
     for _ in range(MOST_CONFLICTS):
         try:
-            RouteTree([patterns[index] for index in indices])
+            RouteTree(patterns)
         except RouteConflict as conflict:
+            del patterns[conflict.second]
             first, second = indices[conflict.first], indices.pop(conflict.second)
-            wrong = f"takes the same requests as route[{first}] ({config.route[first].name!r})"
-            yield _problem(
-                f"route[{second}]", wrong, "give one of them another path, other methods or other hosts"
+            other = (
+                f"route[{first}] ({config.route[first].name!r})" if first >= 0 else "the gateway's own path"
             )
+            right = "give one of them another path, other methods or other hosts"
+            yield _problem(f"route[{second}]", f"takes the same requests as {other}", right)
         else:
             return
 
 
 def plugins_stand_where_they_run(config: Config) -> Problems:
-    """Hold plugins that act before routing to the list of plugins of every route."""
+    """Hold plugins that act only before routing to the list of plugins of every route."""
     for index, route in enumerate(config.route):
         for number, use in enumerate(route.plugin):
-            if callable(getattr(use.plugin, "accept", None)):
+            phases = plugin_phases(use.plugin)
+            if "accept" in phases and "request" not in phases:
                 wrong = f"{use.use!r} acts before a route is chosen (phase `accept`): here it never would"
                 yield _problem(
                     f"route[{index}].plugin[{number}]", wrong, "move it to [[plugin]], for every route"
@@ -112,8 +116,7 @@ def applications_can_be_imported(config: Config) -> Problems:
 def _import_failure(path: str) -> str:
     module, _, name = path.partition(":")
     try:
-        with contextlib.redirect_stdout(sys.stderr):  # NOTE: stdout belongs to the command's own answer
-            found: object = importlib.import_module(module)
+        found: object = importlib.import_module(module)
         for part in name.split("."):
             found = getattr(found, part)
     except (Exception, SystemExit) as error:

@@ -8,6 +8,7 @@ from typing import Any
 from gateway.commands.check import check
 from gateway.commands.explain import explain
 from gateway.commands.plugins import plugins
+from gateway.commands.requests import requests
 from gateway.commands.routes import routes
 from gateway.commands.schema import schema
 from gateway.commands.serve import serve
@@ -19,4 +20,5 @@ COMMANDS: dict[str, Callable[..., Any]] = {
     "explain": explain,
     "plugins": plugins,
     "schema": schema,
+    "requests": requests,
 }

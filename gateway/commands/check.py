@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from gateway.commands.arguments import AsJson, ConfigFile
+from gateway.commands.arguments import AsJson, ConfigFile, read_config
 from gateway.terminal import print_json, print_line, print_problems
 
 if TYPE_CHECKING:
@@ -18,10 +18,9 @@ def check(file: ConfigFile, as_json: AsJson = False) -> None:
     from msgspec import to_builtins
 
     from core.decode import ConfigInvalid
-    from gateway.config import load
 
     try:
-        config = load(file)
+        config = read_config(file)
     except ConfigInvalid as error:
         if as_json:
             print_json({"valid": False, "problems": to_builtins(error.problems)})

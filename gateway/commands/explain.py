@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from gateway.commands.arguments import AsJson, ConfigFile
+from gateway.commands.arguments import AsJson, ConfigFile, read_config
 from gateway.terminal import print_json, print_table
 
 if TYPE_CHECKING:
@@ -31,11 +31,10 @@ def explain(
     """Explain what the gateway in FILE would do with a request. Nothing is sent."""
     from msgspec import to_builtins
 
-    from gateway.config import load
     from gateway.explanation import RequestInvalid, explain_request
 
     try:
-        explanation = explain_request(load(file), method, url, headers or [])
+        explanation = explain_request(read_config(file), method, url, headers or [])
     except RequestInvalid as error:
         raise typer.BadParameter(str(error)) from None
     if as_json:

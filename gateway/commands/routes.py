@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gateway.commands.arguments import AsJson, ConfigFile
+from gateway.commands.arguments import AsJson, ConfigFile, read_config
 from gateway.terminal import print_json, print_table
 
 HEADINGS = ("route", "methods", "hosts", "path", "plugins", "target")
@@ -12,10 +12,9 @@ def routes(file: ConfigFile, as_json: AsJson = False) -> None:
     """List the routes in FILE with their plugins in the order in which they act."""
     from msgspec import to_builtins
 
-    from gateway.config import load
     from gateway.route_view import route_views
 
-    views = route_views(load(file))
+    views = route_views(read_config(file))
     if as_json:
         print_json(to_builtins(views))
         return

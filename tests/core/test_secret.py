@@ -2,7 +2,7 @@ from typing import Any
 
 import pytest
 
-from core.decode import Decoder, FieldInvalid
+from core.decode import ConfigInvalid, Decoder, FieldInvalid
 from core.secret import Secret
 
 
@@ -35,3 +35,13 @@ def test_secrets_are_equal_by_value() -> None:
     assert Secret("é") != Secret("a")
     assert len({Secret("a"), Secret("a", "env:A")}) == 1
     assert Secret("a") != "a"
+
+
+@pytest.mark.parametrize("value", [8472, "hunter2", [["hunter2"]], [8472], {"a": "hunter2"}])
+def test_a_misplaced_secret_is_not_shown_either(value: object) -> None:
+    for kind in (list[Secret], Secret | None):
+        if kind == list[Secret] or not isinstance(value, str):
+            with pytest.raises(ConfigInvalid) as refusal:
+                Decoder().decode(value, kind)  # type: ignore[arg-type]
+            assert "hunter2" not in str(refusal.value)
+            assert "8472" not in str(refusal.value)
