@@ -34,7 +34,10 @@ class Plugin:
 
     Config: ClassVar[type[PluginConfig]] = PluginConfig
     rewrites_bodies: ClassVar[bool] = False  # chunk() may change lengths: Content-Length is not forwarded
+    unused: frozenset[str] = frozenset()  # phases that this instance has no work in: left out of its plans
     request_body_limit: int = 0  # bytes of request body to hold before `request` runs; 0: stream it
+
+    response_body_limit: int = 0  # bytes of response body to hold before `response` runs; 0: stream it
 
     def __init__(self, config: PluginConfig, site: Any) -> None:
         self.config = config
@@ -51,7 +54,7 @@ def check_plugin(plugin_class: type) -> None:
     name = f"{plugin_class.__module__}:{plugin_class.__qualname__}"
     config = getattr(plugin_class, "Config", None)
     if not (isinstance(config, type) and issubclass(config, PluginConfig)):
-        raise PluginInvalid(f"{name} has no options struct; declare `class Config(PluginConfig): ...` inside it")
+        raise PluginInvalid(f"{name} has no options; declare `class Config(PluginConfig): ...` inside it")
     found = [phase for phase in PHASES if callable(getattr(plugin_class, phase, None))]
     if not found:
         raise PluginInvalid(f"{name} has no phase method; define one of {', '.join(PHASES)}")
@@ -74,6 +77,8 @@ def _check_phase(name: str, phase: str, method: Any) -> None:
         inspect.signature(method).bind(*range(wanted + 1))
     except TypeError:
         arguments = "self, exchange" + (", side, piece, last" if phase == "chunk" else "")
-        raise PluginInvalid(f"{name}.{phase} has other parameters; write `def {phase}({arguments})`") from None
+        raise PluginInvalid(
+            f"{name}.{phase} has other parameters; write `def {phase}({arguments})`"
+        ) from None
     except ValueError:
         return  # a compiled method without a signature

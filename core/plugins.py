@@ -38,7 +38,8 @@ def find_plugin(use: str) -> type:
     if ":" in use:
         return load_plugin(use)
     close = difflib.get_close_matches(use, [*built_in, *third_party], n=1)
-    hint = f"did you mean {close[0]!r}?" if close else "`agora plugins` lists them; own ones are `module:Class`"
+    listed = "`agora plugins` lists them; own ones are `module:Class`"
+    hint = f"did you mean {close[0]!r}?" if close else listed
     raise PluginUnknown(f"no plugin is called {use!r}; {hint}")
 
 

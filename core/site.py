@@ -26,5 +26,6 @@ class Site:
     limiter: Limiter  # rates, shared by all workers
     metrics: Metrics  # counters, merged over all workers when scraped
     route: str = ""  # the route that the plugin stands on; empty: on every route
+    parameters: tuple[str, ...] | None = None  # names of that route's path parameters; None: on every route
     logger: logging.Logger = field(default_factory=lambda: logging.getLogger("agora.plugin"))
     on_close: Callable[[Callable[[], None]], None] = lambda _: None  # run something when the worker ends

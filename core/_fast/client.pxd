@@ -18,6 +18,7 @@ cdef class Door:
     cdef readonly int max_extensions   # bytes of chunk extensions in a message
     cdef readonly int connections
     cdef readonly bint draining
+    cdef object drained                # called when the last connection has gone while draining
     cdef dict addresses                # address -> connections, where they are limited
     cdef set open                      # ClientConnection
     cdef object trusts                 # address as str -> is it a trusted proxy

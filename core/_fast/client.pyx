@@ -7,6 +7,7 @@ or the connection longer than the door's timeouts allow.
 
 import asyncio
 import logging
+from http import HTTPStatus
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 from libc.string cimport memcpy, memset
@@ -33,6 +34,8 @@ cdef enum:
     DRAINED = 262144           # bytes of an unwanted request body that are read rather than closing the connection
     LINGERED = 1048576         # bytes read before a connection is closed under a sending peer
 
+cdef int64_t NEVER = 1 << 60   # ns; about 36 years
+
 cdef dict REFUSALS = {code: Problem(status, slug, title) for code, (status, slug, title) in PROBLEMS.items()}
 cdef object TOO_SLOW = Problem(408, "request-timeout", "The request took too long to arrive")
 cdef object TOO_MANY = Problem(503, "too-many-connections", "Too many connections", "internal", True)
@@ -55,35 +58,45 @@ cdef int reap() except -1:
     return 0
 
 
+cdef int64_t nanoseconds(double seconds):
+    return <int64_t>(seconds * 1e9) if seconds > 0 else NEVER
+
+
 cdef class Door:
     """Hold what all connections of one worker share: settings, limits, and the snapshot in force."""
 
-    def __init__(self, Wheel wheel, Wording wording, Snapshot snapshot, *, trusts, client_of, refused, gauge,
-                 int request_line=8192, int header_block=32768, int header_count=128, int max_extensions=1024,
-                 double head_timeout=10, double body_timeout=30, double keep_alive_timeout=75,
-                 double write_timeout=30, double linger_timeout=2, int64_t body_rate=240,
-                 int max_connections=0, int max_per_address=0):
+    def __init__(self, Wheel wheel, *, refused, gauge):
         self.wheel = wheel
-        self.wording = wording
-        self.snapshot = snapshot
-        self.trusts = trusts
-        self.client_of = client_of
         self.refused = refused
         self.gauge = gauge
+        self.addresses = {}
+        self.open = set()
+
+    def configure(self, Snapshot snapshot, Wording wording, *, trusts, client_of,
+                  int request_line, int header_block, int header_count, int max_extensions,
+                  double head_timeout, double body_timeout, double keep_alive_timeout,
+                  double write_timeout, int max_connections, int max_per_address,
+                  double linger_timeout=2, int64_t body_rate=240):
+        """Put a new version of everything in force, for requests that begin from now on.
+
+        Timeouts in seconds, 0: none; sizes in bytes; ``body_rate`` in bytes a second.
+        """
+        self.snapshot = snapshot
+        self.wording = wording
+        self.trusts = trusts
+        self.client_of = client_of
         self.limits.request_line = request_line
         self.limits.header_block = header_block
         self.limits.header_count = header_count
         self.max_extensions = max_extensions
-        self.head_timeout = <int64_t>(head_timeout * 1e9)
-        self.body_timeout = <int64_t>(body_timeout * 1e9)
-        self.keep_alive_timeout = <int64_t>(keep_alive_timeout * 1e9)
-        self.write_timeout = <int64_t>(write_timeout * 1e9)
-        self.linger_timeout = <int64_t>(linger_timeout * 1e9)
+        self.head_timeout = nanoseconds(head_timeout)
+        self.body_timeout = nanoseconds(body_timeout)
+        self.keep_alive_timeout = nanoseconds(keep_alive_timeout)
+        self.write_timeout = nanoseconds(write_timeout)
+        self.linger_timeout = nanoseconds(linger_timeout)
         self.body_rate = body_rate
         self.max_connections = max_connections
         self.max_per_address = max_per_address
-        self.addresses = {}
-        self.open = set()
 
     def protocol(self):
         """Make the protocol for one accepted connection: the factory for loop.create_server."""
@@ -91,9 +104,12 @@ cdef class Door:
         connection.door = self
         return connection
 
-    def drain(self):
-        """Close idle connections now and the others after their current exchange."""
+    def drain(self, then):
+        """Close idle connections now and the others after their current exchange; then call ``then``."""
         self.draining = True
+        self.drained = then
+        if self.connections == 0:
+            then()
         cdef ClientConnection connection
         for connection in list(self.open):
             connection.keep = False
@@ -147,6 +163,8 @@ cdef class ClientConnection(Downstream):
         door.connections -= 1
         door.gauge(-1)
         door.open.discard(self)
+        if door.draining and door.connections == 0:
+            door.drained()
         if door.max_per_address:
             left = door.addresses[self.peer] - 1
             if left:
@@ -274,6 +292,13 @@ cdef class ClientConnection(Downstream):
             self.decoder.most_extensions = door.max_extensions
         elif self.body_left > 0:
             self.state = BODY
+            if self.body_left <= COPIED and self.body_left <= PyBytes_GET_SIZE(data) - at - used:
+                # PERF: a small body that came with its head goes on with it, in one piece
+                exchange.take_whole_body(PyBytes_AS_STRING(data) + at + used, self.body_left)
+                used += self.body_left
+                self.body_left = 0
+                self.continue_due = False
+                self.state = AWAIT
         else:
             self.state = AWAIT
             exchange.request_ended = True
@@ -372,7 +397,7 @@ cdef class ClientConnection(Downstream):
         log.info("refused a request from %s: %s", self.peer.decode(), problem.title)
         body = problem.body()
         answer = b"".join((
-            b"HTTP/1.1 %d %s\r\n" % (problem.status, problem.title.encode("ascii", "replace")),
+            b"HTTP/1.1 %d %s\r\n" % (problem.status, HTTPStatus(problem.status).phrase.encode("ascii")),
             b"Content-Type: application/problem+json\r\nConnection: close\r\n",
             b"Content-Length: %d\r\n\r\n" % len(body), body,
         ))

@@ -88,6 +88,7 @@ cdef class Exchange:
     cdef public bytes request_id, trace_id
     cdef public str server             # the upstream's server chosen, as text
     cdef public str problem            # slug of what went wrong; None: nothing did
+    cdef double watched_total          # the total_timeout that the timer was armed with
     cdef dict _state
     cdef public object certificate     # the client's TLS certificate, decoded; None
 
@@ -96,6 +97,7 @@ cdef class Exchange:
     cdef public double connect_timeout, first_byte_timeout, idle_timeout, total_timeout   # seconds
 
     cdef int begin(self, Downstream down, Snapshot snapshot) except -1
+    cdef int take_whole_body(self, const char* data, Py_ssize_t size) except -1
     cdef int request_piece(self, const char* data, Py_ssize_t size) except -1
     cdef int end_request(self, Headers trailers) except -1
     cdef int client_gone(self) except -1
@@ -112,6 +114,7 @@ cdef class Exchange:
 
     cdef int _run_request(self, Py_ssize_t start) except -1
     cdef int _dispatch(self) except -1
+    cdef int _watch_total(self) except -1
     cdef int _run_forward(self, Py_ssize_t start) except -1
     cdef int _begin_target(self) except -1
     cdef int _release_held(self) except -1
@@ -125,6 +128,7 @@ cdef class Exchange:
     cdef int _route(self, Snapshot snapshot) except -1
     cdef int _admit(self, Snapshot snapshot) except -1
     cdef bint _last_hop(self)
+    cdef int _held_whole(self) except -1
     cdef int _body_too_large(self) except -1
     cdef int _hold(self, const char* data, Py_ssize_t size) except -1
     cdef int _end_forward(self) except -1

@@ -112,11 +112,29 @@ cdef class Exchange:
         if self.has_response:
             return 0
         if self.total_timeout > 0:
-            self.wheel.arm(self.timer, self.started + <int64_t>(self.total_timeout * 1e9))
-        if self.plan.hold_request and not self.request_ended:
+            self._watch_total()
+        if self.plan.hold_request:
+            if self.request_ended:
+                return self._held_whole()
             self.stage = HOLDING
             self.down.request_wanted(self)
             return 0
+        return self._run_request(0)
+
+    cdef int take_whole_body(self, const char* data, Py_ssize_t size) except -1:
+        """Take a small body that came together with the head; called before begin()."""
+        self.held = [PyBytes_FromStringAndSize(data, size)]
+        self.held_size = self.bytes_in = size
+        self.request_ended = True
+        return 0
+
+    cdef int _held_whole(self) except -1:
+        """Show the phases the whole body, which some plugin asked for."""
+        if self.held_size > self.plan.hold_request:
+            return self._body_too_large()
+        self.request.body = b"".join(self.held) if self.held is not None else b""
+        self.held = None
+        self.stage = DECIDING
         return self._run_request(0)
 
     cdef int _admit(self, Snapshot snapshot) except -1:
@@ -233,10 +251,7 @@ cdef class Exchange:
         self.request_ended = True
         self.trailers = trailers
         if self.stage == HOLDING:
-            self.request.body = b"".join(self.held) if self.held is not None else b""
-            self.held = None
-            self.stage = DECIDING
-            return self._run_request(0)
+            return self._held_whole()
         if self.handler is not None and self.held is None:
             return self._end_forward()
         return 0
@@ -312,7 +327,17 @@ cdef class Exchange:
                 self._dispatch()
             self.down.flush()
 
+    cdef int _watch_total(self) except -1:
+        """Arm the deadline of the whole exchange, which plugins may have moved."""
+        self.watched_total = self.total_timeout
+        self.wheel.cancel(self.timer)
+        if self.total_timeout > 0:
+            self.wheel.arm(self.timer, self.started + <int64_t>(self.total_timeout * 1e9))
+        return 0
+
     cdef int _dispatch(self) except -1:
+        if self.total_timeout != self.watched_total:
+            self._watch_total()
         if self.max_request_body and self.request.head.content_length > self.max_request_body:
             self.close = True
             return self.refuse(BODY_TOO_LARGE)
@@ -743,6 +768,9 @@ cdef int recycle(Exchange exchange) except -1:
     exchange.answered_here = exchange.failed = exchange.has_response = exchange.close = exchange.upgraded = False
     exchange.trailers = exchange.response_trailers = None
     exchange.routed_path = None
+    exchange.matched = NULL
+    exchange.matched_len = 0
+    exchange.watched_total = 0
     exchange.began_target = exchange.first_byte = exchange.ended = 0
     exchange.bytes_in = exchange.bytes_out = 0
     exchange.status = 0

@@ -203,8 +203,6 @@ cdef class Server(Origin):
             connection = slot.connection
             self.pool.drop(slot)
             (<UpstreamConnection>connection).link.close()
-        for task in self.tasks:
-            task.cancel()
         self.addresses.close()
 
 

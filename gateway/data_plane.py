@@ -1,0 +1,184 @@
+"""Hold what serves traffic in one worker process: the snapshot in force and the services under it.
+
+The rule it guards: a new configuration is built whole, off the request path, and swapped by one assignment,
+or refused and the old one kept; what the old one used is closed when its last exchange has ended. Used by
+both doors.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+from core._fast.client import Door
+from core._fast.exchange import Target
+from core._fast.head_writer import Wording
+from core._fast.plan import Snapshot
+from core._fast.wheel import Wheel
+
+from core.config import Config, ServerConfig
+from core.plugin import Plugin
+from core.site import Site
+from gateway.forwarding import TrustedProxies
+from gateway.identity import gateway_name
+from gateway.meters import Meters
+from gateway.snapshot import Built, SnapshotBuilder, SystemRoute
+
+log = logging.getLogger("agora")
+
+
+class DataPlane:
+    """Serve one configuration after the other on the running event loop."""
+
+    snapshot: Snapshot
+
+    def __init__(self, config: Config, *, worker: int = 0, workers: int = 1) -> None:
+        self.config = config
+        self.worker = worker
+        self.workers = workers
+        config.server.data_dir.mkdir(parents=True, exist_ok=True)
+        self.ready = False  # for /readyz: serving, and not draining
+        self._closers: list[Callable[[], None]] = []
+        self._background: set[asyncio.Task[None]] = set()
+        self._swapping = asyncio.Lock()
+
+    async def start(self, system: Callable[[DataPlane], list[SystemRoute]] | None = None) -> None:
+        """Open the services and put the first snapshot in force; raise AgoraError if that fails."""
+        data_dir = Path(self.config.server.data_dir)
+        self.wheel = Wheel(asyncio.get_running_loop())
+        self.meters = Meters(data_dir, workers=self.workers)
+        self.refused = self.meters.refused
+        self.gauge = self.meters.connections
+        self.door = Door(self.wheel, refused=self.refused, gauge=self.gauge)
+        name = gateway_name(self.config.server, data_dir)
+        self.site = Site(
+            data_dir=data_dir,
+            name=name,
+            worker=self.worker,
+            limiter=self.meters.limiter,
+            metrics=self.meters.metrics,
+            on_close=self._closers.append,
+        )
+        self._builder = SnapshotBuilder(
+            site=self.site,
+            wheel=self.wheel,
+            count_upstream=self.meters.upstream,
+            meter=self.meters.route,
+            system=system(self) if system is not None else [],
+        )
+        self._built: Built | None = None
+        await self.swap(self.config)
+        self.ready = True
+
+    async def swap(self, config: Config) -> None:
+        """Put a configuration in force; on any error the old one stays, untouched."""
+        async with self._swapping:
+            before = self._built
+            wording = self._wording(config.server)
+            built = self._builder.build(config, wording, before)
+            await self._open(built, before)
+            proxies = TrustedProxies(network.range for network in config.server.trusted_proxies)
+            self.config, self.wording, self.snapshot, self._built = config, wording, built.snapshot, built
+            self.trusts, self.client_of = proxies.trusts, proxies.client_of
+            self._configure_door(config.server)
+        if before is not None:
+            before.snapshot.retire(lambda: self._discard(before, built))
+
+    async def close(self) -> None:
+        """Close plugins, upstreams and applications; the caller has drained the doors."""
+        self.ready = False
+        if self._background:
+            await asyncio.gather(*self._background, return_exceptions=True)
+        if self._built is not None:
+            await self._close(self._built, None)
+        for close in reversed(self._closers):
+            close()
+        self.wheel.close()
+        self.meters.close()
+
+    # -- a snapshot's life ---------------------------------------------------------------------------
+
+    async def _open(self, built: Built, before: Built | None) -> None:
+        """Open plugins and new applications; if one fails, close those that were opened and raise."""
+        opened: list[Plugin] = []
+        try:
+            for path, (lifespan, _) in built.apps.items():
+                if before is None or path not in before.apps:
+                    await lifespan.startup()
+            for plugin in built.plugins:
+                if hasattr(plugin, "open"):
+                    await plugin.open()
+                opened.append(plugin)
+        except BaseException:
+            await self._close_plugins(opened)
+            raise
+
+    def _discard(self, old: Built, new: Built) -> None:
+        """Close what an old snapshot used and the new one does not; nothing runs on it any more."""
+        task = asyncio.get_running_loop().create_task(self._close(old, self._built or new))
+        self._background.add(task)
+        task.add_done_callback(self._background.discard)
+
+    async def _close(self, old: Built, new: Built | None) -> None:
+        kept = set(new.upstreams.values()) if new is not None else set()
+        for upstream in old.upstreams.values():
+            if upstream not in kept:
+                upstream.close()
+        await self._close_plugins(old.plugins)
+        for path, (lifespan, _) in old.apps.items():
+            if new is None or path not in new.apps:
+                await lifespan.shutdown()
+
+    @staticmethod
+    async def _close_plugins(plugins: list[Plugin]) -> None:
+        for plugin in plugins:
+            try:
+                if hasattr(plugin, "close"):
+                    await plugin.close()
+            except Exception:
+                log.exception("closing plugin %s failed", type(plugin).__name__)
+
+    def may_read_metrics(self, address: str) -> bool:
+        """Tell whether /metrics is open to a peer without the token."""
+        networks = TrustedProxies(network.range for network in self.config.admin.metrics_allow)
+        return address == "unix" or networks.trusts(address)
+
+    # -- settings ------------------------------------------------------------------------------------
+
+    def _wording(self, server: ServerConfig) -> Wording:
+        return Wording(
+            self.site.name.encode(),
+            server.via,
+            server.forwarded in ("x-forwarded", "both"),
+            server.forwarded in ("forwarded", "both"),
+        )
+
+    def _configure_door(self, server: ServerConfig) -> None:
+        timeouts, limits = server.timeouts, server.limits
+        self.door.configure(
+            self.snapshot,
+            self.wording,
+            trusts=self.trusts,
+            client_of=self.client_of,
+            request_line=int(limits.request_line),
+            header_block=int(limits.header_block),
+            header_count=limits.header_count,
+            max_extensions=int(limits.chunk_extensions),
+            head_timeout=float(timeouts.head),
+            body_timeout=float(timeouts.body),
+            keep_alive_timeout=float(timeouts.keep_alive),
+            write_timeout=float(timeouts.write),
+            max_connections=limits.connections,
+            max_per_address=limits.connections_per_address,
+        )
+
+
+def worker_count(server: ServerConfig) -> int:
+    """Return how many worker processes a configuration asks for; 0 stands for one for each core."""
+    return server.workers or len(os.sched_getaffinity(0))
+
+
+__all__ = ["DataPlane", "SystemRoute", "Target", "worker_count"]

@@ -1,0 +1,50 @@
+"""Start the gateway: `agora serve FILE`.
+
+The rule it guards: everything that can be known to fail fails before the first connection is accepted.
+"""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+import uvloop
+
+from gateway.banner import print_banner
+from gateway.config import load
+from gateway.data_plane import worker_count
+from gateway.identity import admin_token, lock_data_dir
+from gateway.listeners import open_listeners
+from gateway.logs import configure_logs
+from gateway.supervisor import Supervisor
+from gateway.worker import Worker, raise_file_limit
+
+log = logging.getLogger("agora")
+
+
+def run(path: str | Path) -> int:
+    """Serve a configuration file until SIGTERM or SIGINT; return the exit code."""
+    file = Path(path)
+    config = load(file)
+    configure_logs()
+    raise_file_limit()
+    data_dir = Path(config.server.data_dir)
+    with lock_data_dir(data_dir):
+        token, is_new = admin_token(config.admin, data_dir)
+        listeners = open_listeners(config.server.listen)
+        count = worker_count(config.server)
+
+        def banner() -> None:
+            print_banner(config, listeners, token if is_new else None)
+
+        async def serve() -> None:
+            if count == 1:
+                worker = Worker(file, config, listeners)
+                await worker.run(banner, watch=True)
+            else:
+                banner()
+                await Supervisor(file, config, listeners, count).run()
+
+        uvloop.run(serve())
+    log.info("stopped")
+    return 0

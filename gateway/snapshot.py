@@ -1,0 +1,185 @@
+"""Build a snapshot from a configuration: the router, the plans, what they lead to.
+
+The rule it guards: everything that can fail, fails here, off the request path and before anything is
+swapped; what has not changed since the last snapshot (upstreams with their connections, applications) is
+taken over. Called by gateway/data_plane.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import msgspec
+from core._fast.exchange import Target
+from core._fast.head_writer import Wording
+from core._fast.message import Response
+from core._fast.meter import Meter
+from core._fast.plan import Plan, Snapshot
+from core._fast.targets import Respond, Unmatched
+from core._fast.upstream import Server, Upstream
+from core._fast.wheel import Wheel
+
+from core._fast.app_target import App
+from core._fast.router import Router
+from core.config import Config, PluginUse, RespondConfig, RouteConfig, UpstreamConfig
+from core.plugin import PHASES, REVERSED_PHASES, Plugin
+from core.route_pattern import Pattern
+from core.site import Site
+from gateway.addresses import addresses_of
+from gateway.lifespan import Lifespan
+from gateway.tls import client_context
+
+SystemRoute = tuple[str, str, Target]  # name, path pattern, target
+
+
+@dataclass(kw_only=True)
+class Built:
+    """Hold a snapshot and what must be opened before it serves and closed after it."""
+
+    snapshot: Snapshot
+    plugins: list[Plugin]
+    upstreams: dict[tuple[UpstreamConfig, str], Upstream]
+    apps: dict[str, tuple[Lifespan, App]]
+
+
+@dataclass(kw_only=True)
+class SnapshotBuilder:
+    """Build snapshots for one worker process."""
+
+    site: Site
+    wheel: Wheel
+    count_upstream: Callable[[str, str], Callable[[str], None]]  # (upstream, server) -> slug -> None
+    meter: Callable[[str], Meter]  # route -> what counts its exchanges
+    system: list[SystemRoute] = field(default_factory=list)
+
+    def build(self, config: Config, wording: Wording, before: Built | None) -> Built:
+        """Return the snapshot of a configuration; takes over from ``before`` what stayed the same."""
+        upstreams = self._upstreams(config, wording, before)
+        by_name = {settings.name: upstream for (settings, _), upstream in upstreams.items()}
+        apps = self._apps(config, before)
+        everywhere = [self._make(use) for use in config.plugin]
+        plugins = list(everywhere)
+        patterns, plans = [], []
+        for name, path, target in self.system:
+            patterns.append(Pattern(path, frozenset(), ()))
+            plans.append(self._plan(name, len(plans), target, []))
+        for route in config.route:
+            pattern = Pattern(route.path, frozenset(route.methods), route.hosts)
+            own = [self._make(use, route.name, pattern.names) for use in route.plugin]
+            plugins += own
+            patterns.append(pattern)
+            target = self._target(route, by_name, apps)
+            plans.append(self._plan(route.name, len(plans), target, everywhere + own))
+        snapshot = Snapshot(
+            Router(patterns),
+            plans,
+            self._plan("", -1, Unmatched(), everywhere),
+            accept=_bound(everywhere, "accept"),
+            name=wording.name,
+            identity_headers=[name.lower().encode() for name in config.server.identity_headers],
+            max_request_body=int(config.server.limits.body),
+            total_timeout=float(config.server.timeouts.exchange),
+        )
+        return Built(snapshot=snapshot, plugins=plugins, upstreams=upstreams, apps=apps)
+
+    def _plan(self, name: str, index: int, target: Target, plugins: list[Plugin]) -> Plan:
+        phases = {phase: _bound(plugins, phase) for phase in PHASES if phase != "accept"}
+        return Plan(
+            name,
+            index,
+            target,
+            self.meter(name),
+            **phases,
+            rewrites_bodies=any(getattr(plugin, "rewrites_bodies", False) for plugin in plugins),
+            hold_request=max((getattr(plugin, "request_body_limit", 0) for plugin in plugins), default=0),
+            hold_response=max((getattr(plugin, "response_body_limit", 0) for plugin in plugins), default=0),
+        )
+
+    def _make(self, use: PluginUse, route: str = "", parameters: tuple[str, ...] | None = None) -> Plugin:
+        return use.plugin(use.config, replace(self.site, route=route, parameters=parameters))
+
+    def _target(
+        self, route: RouteConfig, upstreams: dict[str, Upstream], apps: dict[str, tuple[Lifespan, App]]
+    ) -> Target:
+        if route.upstream is not None:
+            return upstreams[route.upstream]
+        if route.app is not None:
+            return apps[route.app][1]
+        assert route.respond is not None
+        return Respond(route.name, _fixed_answer(route.respond))
+
+    def _apps(self, config: Config, before: Built | None) -> dict[str, tuple[Lifespan, App]]:
+        apps = {}
+        for path in dict.fromkeys(route.app for route in config.route if route.app is not None):
+            if before is not None and path in before.apps:
+                apps[path] = before.apps[path]
+                continue
+            module, _, attribute = path.partition(":")
+            application: Any = importlib.import_module(module)
+            for part in attribute.split("."):
+                application = getattr(application, part)
+            lifespan = Lifespan(application)
+            apps[path] = (lifespan, App(path, application, lifespan.state))
+        return apps
+
+    # -- upstreams -----------------------------------------------------------------------------------
+
+    def _upstreams(
+        self, config: Config, wording: Wording, before: Built | None
+    ) -> dict[tuple[UpstreamConfig, str], Upstream]:
+        made = {}
+        for settings in config.upstream:
+            # NOTE: a server writes heads in the wording it was made with.
+            key = (settings, repr((wording.name, config.server.forwarded, config.server.via)))
+            kept = before.upstreams.get(key) if before is not None else None
+            made[key] = kept or Upstream(settings.name, list(self._servers(settings, wording)))
+        return made
+
+    def _servers(self, settings: UpstreamConfig, wording: Wording) -> Iterable[Server]:
+        for url in settings.targets:
+            default_host = (url.partition("://")[2] if not url.path else "localhost").encode()
+            host = {"preserve": None, "target": default_host}.get(settings.host, settings.host.encode())
+            yield Server(
+                self.wheel,
+                wording,
+                addresses_of(url, float(settings.dns_refresh)),
+                text=str(url),
+                host=host,
+                default_host=default_host,
+                tls=client_context(settings.tls) if url.tls else None,
+                server_name=(settings.tls.server_name or url.host) if url.tls else None,
+                count=self.count_upstream(settings.name, str(url)),
+                max_connections=settings.max_connections,
+                max_idle=settings.max_idle,
+                max_waiting=settings.queue,
+                keep_alive=float(settings.keep_alive),
+                connect_timeout=float(settings.connect_timeout),
+                first_byte_timeout=float(settings.first_byte_timeout),
+                idle_timeout=float(settings.idle_timeout),
+                queue_timeout=float(settings.queue_timeout),
+            )
+
+
+def _bound(plugins: list[Plugin], phase: str) -> list[Callable[..., Any]]:
+    """Return the plugins' bound methods for a phase, in calling order."""
+    found = [
+        getattr(plugin, phase)
+        for plugin in plugins
+        if callable(getattr(plugin, phase, None)) and phase not in getattr(plugin, "unused", ())
+    ]
+    return found[::-1] if phase in REVERSED_PHASES else found
+
+
+def _fixed_answer(config: RespondConfig) -> Response:
+    headers = {name.lower().encode(): value.encode("latin-1") for name, value in config.headers.items()}
+    body = b""
+    if config.json is not msgspec.UNSET:
+        body = msgspec.json.encode(config.json)
+        headers.setdefault(b"content-type", b"application/json")
+    elif config.body is not None:
+        body = config.body.encode()
+        headers.setdefault(b"content-type", b"text/plain; charset=utf-8")
+    return Response(config.status, list(headers.items()), body)

@@ -1,0 +1,55 @@
+"""Make TLS contexts for the native door and for upstreams, from their configuration."""
+
+from __future__ import annotations
+
+import ssl
+from pathlib import Path
+
+from core.config import ServerTlsConfig, TlsVersion, UpstreamTlsConfig
+
+VERSIONS: dict[TlsVersion, ssl.TLSVersion] = {"1.2": ssl.TLSVersion.TLSv1_2, "1.3": ssl.TLSVersion.TLSv1_3}
+CLIENT_AUTH = {"none": ssl.CERT_NONE, "optional": ssl.CERT_OPTIONAL, "required": ssl.CERT_REQUIRED}
+
+
+def server_context(config: ServerTlsConfig) -> ssl.SSLContext:
+    """Return the context of listening sockets: certificates by name, least version, clients' certificates."""
+    context = _server_context(config, config.certificate, config.key)
+    named = {
+        host.lower(): _server_context(config, entry.certificate, entry.key)
+        for entry in config.sni
+        for host in entry.hosts
+    }
+
+    def choose(connection: ssl.SSLObject, name: str | None, _: ssl.SSLContext) -> None:
+        host = (name or "").lower()
+        chosen = named.get(host) or named.get("*." + host.partition(".")[2])
+        if chosen is not None:
+            connection.context = chosen
+
+    if named:
+        context.sni_callback = choose
+    return context
+
+
+def _server_context(config: ServerTlsConfig, certificate: Path, key: Path) -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = VERSIONS[config.min_version]
+    context.load_cert_chain(certificate, key)
+    context.set_alpn_protocols(["http/1.1"])
+    context.verify_mode = CLIENT_AUTH[config.client_auth]
+    if config.client_ca is not None:
+        context.load_verify_locations(config.client_ca)
+    return context
+
+
+def client_context(config: UpstreamTlsConfig) -> ssl.SSLContext:
+    """Return the context of connections to upstream servers; verifies unless told not to."""
+    context = ssl.create_default_context(cafile=config.ca)
+    context.minimum_version = VERSIONS[config.min_version]
+    context.set_alpn_protocols(["http/1.1"])
+    if not config.verify:
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    if config.certificate is not None and config.key is not None:
+        context.load_cert_chain(config.certificate, config.key)
+    return context

@@ -1,0 +1,182 @@
+"""Run one worker: the native door on the sockets it is given, until it is told to stop.
+
+The rule it guards: SIGTERM drains (no new connections, exchanges finish, up to a deadline), SIGHUP reloads.
+With one worker, `agora serve` is the worker; with more, each is a process of its own, started by the
+supervisor as ``python -m gateway.worker``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import gc
+import logging
+import resource
+import signal
+import socket
+import ssl
+from collections.abc import Callable, Coroutine
+from pathlib import Path
+
+import uvloop
+
+from core.config import Config
+from core.decode import ConfigInvalid
+from core.errors import AgoraError
+from gateway.config import load
+from gateway.control import system_routes
+from gateway.data_plane import DataPlane, worker_count
+from gateway.logs import configure_logs
+from gateway.tls import server_context
+from gateway.watch import watch_file
+
+log = logging.getLogger("agora")
+
+
+class Worker:
+    """Serve a configuration file on listening sockets."""
+
+    def __init__(self, file: Path, config: Config, listeners: list[socket.socket], number: int = 0) -> None:
+        self.file = file
+        self.config = config
+        self.listeners = listeners
+        self.number = number
+        self.stopping = asyncio.Event()
+        self._tls: ssl.SSLContext | None = None
+        self._reloading = asyncio.Lock()
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def run(self, ready: Callable[[], None] | None = None, *, watch: bool = False) -> None:
+        """Serve until SIGTERM or SIGINT; ``watch`` reloads when the file changes."""
+        loop = asyncio.get_running_loop()
+        self.plane = DataPlane(self.config, worker=self.number, workers=worker_count(self.config.server))
+        await self.plane.start(system_routes)
+        servers = [await self._listen(listener) for listener in self.listeners]
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self.stopping.set)
+        loop.add_signal_handler(signal.SIGHUP, self.reload_soon)
+        if watch:
+            self._start(watch_file(self.file, self.reload, self.stopping))
+        # PERF: what was made at start-up lives on; keep the collector from walking it (bench: fixed answer)
+        gc.collect()
+        gc.freeze()
+        gc.set_threshold(10_000, 20, 50)
+        if ready is not None:
+            ready()
+        await self.stopping.wait()
+        await self._drain(servers)
+
+    def reload_soon(self) -> None:
+        """Reload in the background."""
+        self._start(self.reload())
+
+    async def reload(self) -> None:
+        """Read the file and put it in force, or log why not and keep what is."""
+        async with self._reloading:
+            try:
+                config = await asyncio.to_thread(load, self.file)
+                fixed = _settings_fixed_at_start(self.config, config)
+                if fixed:
+                    log.warning("restart the gateway for changes of %s to take effect", ", ".join(fixed))
+                await self.plane.swap(config)
+                if self._tls is not None and config.server.tls is not None:
+                    self._renew_certificates(config)
+            except ConfigInvalid as error:
+                for problem in error.problems:
+                    log.error("reload refused: %s", problem)
+            except Exception as error:
+                log.error("reload refused, the old configuration stays: %s", error, exc_info=error)
+            else:
+                self.config = config
+                log.info("reloaded %s", self.file)
+
+    # -- private -------------------------------------------------------------------------------------
+
+    def _start(self, work: Coroutine[None, None, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _listen(self, listener: socket.socket) -> asyncio.Server:
+        loop = asyncio.get_running_loop()
+        listener.setblocking(False)
+        protocol = self.plane.door.protocol
+        tls = self.config.server.tls
+        if tls is not None and listener.family != socket.AF_UNIX:
+            self._tls = self._tls or server_context(tls)
+            timeout = float(self.config.server.timeouts.head) or None
+            return await loop.create_server(
+                protocol, sock=listener, ssl=self._tls, ssl_handshake_timeout=timeout, start_serving=True
+            )
+        if listener.family == socket.AF_UNIX:
+            return await loop.create_unix_server(protocol, sock=listener)
+        return await loop.create_server(protocol, sock=listener)
+
+    def _renew_certificates(self, config: Config) -> None:
+        assert self._tls is not None
+        assert config.server.tls is not None
+        self._tls.load_cert_chain(config.server.tls.certificate, config.server.tls.key)
+        self._tls.sni_callback = server_context(config.server.tls).sni_callback
+
+    async def _drain(self, servers: list[asyncio.Server]) -> None:
+        """Let exchanges finish, up to the deadline; then cut what is left."""
+        log.info("draining %d connections", self.plane.door.connections)
+        self.plane.ready = False
+        for server in servers:
+            server.close()
+        for listener in self.listeners:
+            listener.close()
+        empty = asyncio.Event()
+        self.plane.door.drain(empty.set)
+        try:
+            async with asyncio.timeout(float(self.config.server.timeouts.drain) or None):
+                await empty.wait()
+        except TimeoutError:
+            log.warning("drain deadline passed: cutting %d connections", self.plane.door.connections)
+            self.plane.door.abort()
+            await empty.wait()
+        for task in self._tasks:
+            task.cancel()
+        await self.plane.close()
+
+
+def _settings_fixed_at_start(old: Config, new: Config) -> list[str]:
+    """Name the settings that changed but are read once, at start."""
+    keys = ("listen", "workers", "data_dir", "name")
+    changed = [f"server.{key}" for key in keys if getattr(old.server, key) != getattr(new.server, key)]
+    if (old.server.tls is None) != (new.server.tls is None):
+        changed.append("server.tls")
+    return changed
+
+
+def raise_file_limit() -> None:
+    """Allow as many open files as the system lets this process have."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
+def main() -> int:
+    """Be one of several workers: ``python -m gateway.worker FILE NUMBER FD...``."""
+    parser = argparse.ArgumentParser(description="Run one worker of `agora serve`.")
+    parser.add_argument("file", type=Path)
+    parser.add_argument("number", type=int)
+    parser.add_argument("descriptor", type=int, nargs="+")
+    options = parser.parse_args()
+    configure_logs()
+    raise_file_limit()
+    listeners = [socket.socket(fileno=descriptor) for descriptor in options.descriptor]
+    try:
+        config = load(options.file)
+
+        async def work() -> None:
+            await Worker(options.file, config, listeners, options.number).run()
+
+        uvloop.run(work())
+    except AgoraError as error:
+        log.error("worker %d cannot start: %s", options.number, error)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
