@@ -23,7 +23,7 @@ cdef void put_digits(char* out, unsigned int value, int digits) noexcept nogil:
 
 
 def append_records(RecordBuffer buffer, int count, bint append=True):
-    """Make ``count`` records of a proxied GET and append them, or only make them (what the loop itself costs)."""
+    """Make ``count`` records of a proxied GET and append them, or only make them: the cost of the loop."""
     cdef RecordFields fields
     cdef char path[64]
     cdef char request_id[64]

@@ -45,11 +45,11 @@ cdef struct RecordFields:      # zero it, then fill in what is known
     Slice text[TEXT_COUNT]
     int64_t time_ns            # wall clock when the exchange began
     int64_t duration_ns
-    int64_t upstream_ns        # waited for the upstream; -1: none was asked
+    int64_t upstream_ns        # until the upstream or application answered; -1: none was asked
     int64_t bytes_in
     int64_t bytes_out
     uint32_t status            # 0: no answer was sent
-    uint32_t attempts          # how often an upstream was asked
+    uint32_t attempts          # how often one was asked
     uint32_t flags             # RecordFlag
 
 cdef struct Seen:              # where a text was last written in the block, for "the same again"

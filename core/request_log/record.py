@@ -22,10 +22,10 @@ class Record(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     worker: int
     status: int  # 0: no answer was sent
     duration_ns: int
-    upstream_ns: int | None  # waited for the upstream; None: none was asked
+    upstream_ns: int | None  # until the upstream or application answered; None: none was asked
     bytes_in: int
     bytes_out: int
-    attempts: int  # how often an upstream was asked
+    attempts: int  # how often one was asked
     flags: tuple[str, ...] = ()  # aborted, upgraded, cached, tls
     cut: tuple[str, ...] = ()  # texts of which only the beginning was kept
     method: str = ""

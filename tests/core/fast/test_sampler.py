@@ -14,9 +14,7 @@ def test_is_the_compiled_module() -> None:
 
 
 @pytest.mark.parametrize("share", [0.01, 0.25, 0.5, 0.9])
-@pytest.mark.parametrize(
-    "keys", [TRACES, NUMBERS], ids=["traces", "numbers"]
-)
+@pytest.mark.parametrize("keys", [TRACES, NUMBERS], ids=["traces", "numbers"])
 def test_keeps_about_its_share(share: float, keys: list[bytes]) -> None:
     kept = sum(map(Sampler(share).wants, keys)) / len(keys)
     assert kept == pytest.approx(share, abs=0.02)
