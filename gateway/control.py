@@ -20,6 +20,7 @@ from starlette.routing import Route
 from core._fast.app_target import App
 from core.errors import PROBLEM_CONTENT_TYPE, Problem
 from gateway.identity import admin_token
+from gateway.system_paths import SYSTEM_PATHS
 
 if TYPE_CHECKING:
     from gateway.data_plane import DataPlane
@@ -94,15 +95,7 @@ def control_app(plane: DataPlane) -> Starlette:
 def system_routes(plane: DataPlane) -> list[SystemRoute]:
     """Return the routes that every gateway has, whatever its file says."""
     target = App("agora.control", control_app(plane), {})
-    return [
-        (f"agora.{name}", path, target)
-        for name, path in (
-            ("healthz", "/healthz"),
-            ("readyz", "/readyz"),
-            ("metrics", "/metrics"),
-            ("api", "/api/v1/{rest:path}"),
-        )
-    ]
+    return [(name, path, target) for name, path in SYSTEM_PATHS.items()]
 
 
 def problem(told: Problem, headers: dict[str, str] | None = None) -> Response:

@@ -17,6 +17,7 @@ from core._fast.client import Door
 from core._fast.exchange import Target
 from core._fast.head_writer import Wording
 from core._fast.plan import Snapshot
+from core._fast.reactor import Reactor
 from core._fast.wheel import Wheel
 
 from core.config import Config, ServerConfig
@@ -48,6 +49,7 @@ class DataPlane:
     async def start(self, system: Callable[[DataPlane], list[SystemRoute]] | None = None) -> None:
         """Open the services and put the first snapshot in force; raise AgoraError if that fails."""
         data_dir = Path(self.config.server.data_dir)
+        self.reactor = Reactor(asyncio.get_running_loop())
         self.wheel = Wheel(asyncio.get_running_loop())
         self.meters = Meters(data_dir, workers=self.workers)
         self.refused = self.meters.refused
@@ -64,6 +66,7 @@ class DataPlane:
         )
         self._builder = SnapshotBuilder(
             site=self.site,
+            reactor=self.reactor,
             wheel=self.wheel,
             count_upstream=self.meters.upstream,
             meter=self.meters.route,
@@ -96,6 +99,7 @@ class DataPlane:
             await self._close(self._built, None)
         for close in reversed(self._closers):
             close()
+        self.reactor.close()
         self.wheel.close()
         self.meters.close()
 

@@ -23,6 +23,7 @@ from core._fast.upstream import Server, Upstream
 from core._fast.wheel import Wheel
 
 from core._fast.app_target import App
+from core._fast.reactor import Reactor
 from core._fast.router import Router
 from core.config import Config, PluginUse, RespondConfig, RouteConfig, UpstreamConfig
 from core.plugin import PHASES, REVERSED_PHASES, Plugin
@@ -50,6 +51,7 @@ class SnapshotBuilder:
     """Build snapshots for one worker process."""
 
     site: Site
+    reactor: Reactor
     wheel: Wheel
     count_upstream: Callable[[str, str], Callable[[str], None]]  # (upstream, server) -> slug -> None
     meter: Callable[[str], Meter]  # route -> what counts its exchanges
@@ -143,6 +145,7 @@ class SnapshotBuilder:
             default_host = (url.partition("://")[2] if not url.path else "localhost").encode()
             host = {"preserve": None, "target": default_host}.get(settings.host, settings.host.encode())
             yield Server(
+                self.reactor,
                 self.wheel,
                 wording,
                 addresses_of(url, float(settings.dns_refresh)),

@@ -17,6 +17,7 @@ import socket
 import ssl
 from collections.abc import Callable, Coroutine
 from pathlib import Path
+from typing import Protocol
 
 import uvloop
 
@@ -31,6 +32,14 @@ from gateway.tls import server_context
 from gateway.watch import watch_file
 
 log = logging.getLogger("agora")
+
+
+class Closable(Protocol):
+    """Be what accepts connections, until it is closed."""
+
+    def close(self) -> None:
+        """Accept no more."""
+
 
 
 class Worker:
@@ -97,7 +106,7 @@ class Worker:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def _listen(self, listener: socket.socket) -> asyncio.Server:
+    async def _listen(self, listener: socket.socket) -> Closable:
         loop = asyncio.get_running_loop()
         listener.setblocking(False)
         protocol = self.plane.door.protocol
@@ -108,9 +117,7 @@ class Worker:
             return await loop.create_server(
                 protocol, sock=listener, ssl=self._tls, ssl_handshake_timeout=timeout, start_serving=True
             )
-        if listener.family == socket.AF_UNIX:
-            return await loop.create_unix_server(protocol, sock=listener)
-        return await loop.create_server(protocol, sock=listener)
+        return self.plane.reactor.listen(listener, protocol)
 
     def _renew_certificates(self, config: Config) -> None:
         assert self._tls is not None
@@ -118,7 +125,7 @@ class Worker:
         self._tls.load_cert_chain(config.server.tls.certificate, config.server.tls.key)
         self._tls.sni_callback = server_context(config.server.tls).sni_callback
 
-    async def _drain(self, servers: list[asyncio.Server]) -> None:
+    async def _drain(self, servers: list[Closable]) -> None:
         """Let exchanges finish, up to the deadline; then cut what is left."""
         log.info("draining %d connections", self.plane.door.connections)
         self.plane.ready = False

@@ -49,10 +49,12 @@ async def serving(config: dict[str, Any], *, system: bool = False) -> AsyncItera
         server = {"data_dir": folder, "listen": "127.0.0.1:0", **config.get("server", {})}
         plane = DataPlane(from_data({**config, "server": server}, folder=Path(folder)))
         await plane.start(system_routes if system else None)
-        listener = await asyncio.get_running_loop().create_server(plane.door.protocol, "127.0.0.1", 0)
+        listener = socket.create_server(("127.0.0.1", 0), backlog=1024)
+        accepting = plane.reactor.listen(listener, plane.door.protocol)
         try:
-            yield Gateway(plane, listener.sockets[0].getsockname()[1])
+            yield Gateway(plane, listener.getsockname()[1])
         finally:
+            accepting.close()
             listener.close()
             plane.door.drain(lambda: None)
             plane.door.abort()

@@ -178,21 +178,23 @@ cdef class ClientConnection(Downstream):
             exchange.client_gone()
 
     def data_received(self, data):
+        self.received(data if type(data) is bytes else bytes(data))
+
+    cdef int received(self, bytes data) except -1:
         if self.partial is not None:
             self.partial += data
             if not self._head_complete():
-                return
+                return 0
             data = bytes(self.partial)
             self.partial = None
-        elif type(data) is not bytes:
-            data = bytes(data)
         self.reading = True
-        self._consume(<bytes>data)
+        self._consume(data)
         self.reading = False
         if out.size:
             self.flush()
         if ended:
             reap()
+        return 0
 
     def eof_received(self):
         cdef Exchange exchange = self.exchange
@@ -574,7 +576,7 @@ cdef class ClientConnection(Downstream):
             return
         self.pending = None
         self.link.resume()
-        self.data_received(data)
+        self.received(data)
 
     cdef int _deliver_pending(self) except -1:
         cdef bytes data = self.pending

@@ -1,6 +1,7 @@
 from libc.stdint cimport int64_t, uint32_t
 
 from core._fast.headers cimport Headers
+from core._fast.link cimport Peer
 from core._fast.message cimport Request, Response
 from core._fast.plan cimport Plan, Snapshot
 from core._fast.route_value cimport Span
@@ -15,7 +16,7 @@ cdef enum Stage:
     STREAMING        # the response head is with the client's side
     ENDED
 
-cdef class Downstream:
+cdef class Downstream(Peer):
     """The client's side of an exchange: the native door's connection or the ASGI door's."""
     cdef int start_response(self, Exchange exchange) except -1
     cdef int interim_response(self, Exchange exchange, int status, Headers headers) except -1
@@ -28,7 +29,7 @@ cdef class Downstream:
     cdef int pause_request(self) except -1
     cdef int resume_request(self) except -1
 
-cdef class Handler:
+cdef class Handler(Peer):
     """The target's side of one exchange."""
     cdef int request_piece(self, Exchange exchange, const char* data, Py_ssize_t size) except -1
     cdef int end_request(self, Exchange exchange, Headers trailers) except -1

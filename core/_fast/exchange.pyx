@@ -41,7 +41,7 @@ cdef enum:
     IDLE_EXCHANGES = 256
 
 
-cdef class Downstream:
+cdef class Downstream(Peer):
     cdef int start_response(self, Exchange exchange) except -1:
         raise NotImplementedError
     cdef int interim_response(self, Exchange exchange, int status, Headers headers) except -1:
@@ -64,7 +64,7 @@ cdef class Downstream:
         return 0
 
 
-cdef class Handler:
+cdef class Handler(Peer):
     cdef int request_piece(self, Exchange exchange, const char* data, Py_ssize_t size) except -1:
         return 0
     cdef int end_request(self, Exchange exchange, Headers trailers) except -1:

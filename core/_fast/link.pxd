@@ -1,3 +1,7 @@
+cdef class Peer:
+    """The protocol of one connection."""
+    cdef int received(self, bytes data) except -1
+
 cdef class Link:
     cdef object transport      # the loop's transport; None once closed
     cdef object write          # transport.write, bound once

@@ -2,7 +2,7 @@
 
 The rule it guards: bytes leave in order. A piece goes straight to the socket while the transport holds
 nothing; what the socket does not take goes to the transport, and all that follows goes there too until
-it has drained. TLS transports are always written through.
+it has drained. The loop's own transports (TLS) are always written through.
 """
 
 from cpython.bytes cimport PyBytes_FromStringAndSize
@@ -29,16 +29,20 @@ cdef extern from "<sys/socket.h>" nogil:
         MSG_DONTWAIT
 
 
+cdef class Peer:
+    cdef int received(self, bytes data) except -1:
+        raise NotImplementedError
+
+
 cdef class Link:
     cdef int open(self, object transport) except -1:
         self.transport = transport
         self.write = transport.write
         self.queued = self.blocked = self.paused = self.closing = self.dead = False
         self.fd = -1
-        if transport.get_extra_info("ssl_object") is None:
-            socket = transport.get_extra_info("socket")
-            if socket is not None:
-                self.fd = socket.fileno()
+        descriptor = transport.get_extra_info("descriptor")
+        if descriptor is not None:
+            self.fd = descriptor
         return 0
 
     cdef int send(self, const char* head, Py_ssize_t head_size, const char* body, Py_ssize_t body_size,

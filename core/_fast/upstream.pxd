@@ -2,11 +2,13 @@ from libc.stdint cimport int64_t
 
 from core._fast.exchange cimport Exchange, Handler, Target
 from core._fast.pool cimport Slot, Waiter
+from core._fast.reactor cimport Reactor
 from core._fast.upstream_connection cimport Origin, UpstreamConnection
 from core._fast.wheel cimport Timer
 
 cdef class Server(Origin):
-    cdef object addresses              # core/_fast-free: resolves names; see gateway/addresses
+    cdef Reactor reactor
+    cdef object addresses              # finds the address to connect to; see gateway/addresses
     cdef object tls                    # ssl.SSLContext or None
     cdef str server_name               # for TLS
     cdef double connect_timeout        # seconds

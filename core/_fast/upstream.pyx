@@ -12,6 +12,7 @@ from core._fast.exchange cimport FORWARDED
 from core._fast.head cimport M_DELETE, M_GET, M_HEAD, M_OPTIONS, M_PUT
 from core._fast.head_writer cimport Wording
 from core._fast.pool cimport Pool
+from core._fast.reactor cimport Reactor
 from core._fast.wheel cimport Wheel, new_timer
 
 from core.errors import Problem
@@ -27,10 +28,11 @@ cdef object CONNECT_LATE = Problem(504, "upstream-connect-timeout", "Connecting 
 cdef class Server(Origin):
     """Hold the connections to one server of an upstream."""
 
-    def __init__(self, Wheel wheel, Wording wording, addresses, *, str text, bytes host, bytes default_host,
+    def __init__(self, Reactor reactor, Wheel wheel, Wording wording, addresses, *, str text, bytes host, bytes default_host,
                  tls=None, server_name=None, count, int max_connections, int max_idle, int max_waiting,
                  double keep_alive, double connect_timeout, double first_byte_timeout, double idle_timeout,
                  double queue_timeout, int status_line=8192, int header_block=65536, int header_count=256):
+        self.reactor = reactor
         self.wheel = wheel
         self.wording = wording
         self.addresses = addresses
@@ -105,16 +107,13 @@ cdef class Server(Origin):
 
     async def _connect(self, Slot slot):
         cdef UpstreamConnection connection
-        loop = asyncio.get_running_loop()
         try:
             async with asyncio.timeout(self.connect_timeout):
                 address = await self.addresses.pick()
-                if isinstance(address, str):
-                    _, connection = await loop.create_unix_connection(
-                        UpstreamConnection, address, ssl=self.tls, server_hostname=self.server_name
-                    )
+                if self.tls is None:
+                    connection = await self.reactor.connect(UpstreamConnection, address)
                 else:
-                    _, connection = await loop.create_connection(
+                    _, connection = await asyncio.get_running_loop().create_connection(
                         UpstreamConnection, *address, ssl=self.tls, server_hostname=self.server_name
                     )
         except (OSError, TimeoutError) as error:  # ssl.SSLError is an OSError

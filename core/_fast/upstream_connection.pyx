@@ -70,22 +70,23 @@ cdef class UpstreamConnection(Handler):
         self.timer = new_timer(self, fired)
 
     def data_received(self, data):
+        self.received(data if type(data) is bytes else bytes(data))
+
+    cdef int received(self, bytes data) except -1:
         cdef Exchange exchange = self.exchange
         if exchange is None:
             # NOTE: bytes on an idle connection belong to no request; the next one must not get them.
-            self.link.abort()
-            return
+            return self.link.abort()
         if self.partial is not None:
             self.partial += data
             if find_head_end(<char*>self.partial, len(self.partial), &self.origin.limits, &self.scan) == 0:
-                return
+                return 0
             data = bytes(self.partial)
             self.partial = None
-        elif type(data) is not bytes:
-            data = bytes(data)
-        self._take(<bytes>data)
+        self._take(data)
         if exchange.down is not None:
             exchange.down.flush()
+        return 0
 
     def eof_received(self):
         return False
