@@ -36,7 +36,7 @@ _DIGITS = b"0123456789"
 
 
 class RoutePatternInvalid(AgoraError, ValueError):
-    """Refuse a path, method or host of a route: ``problem`` is what is wrong, ``cure`` what would be right."""
+    """Refuse a path, method or host of a route: ``problem`` is what is wrong, ``cure`` what is right."""
 
     slug = "route-pattern-invalid"
     title = "Route pattern invalid"
