@@ -1,4 +1,4 @@
-"""An input of the HTTP/1.x fuzz target: a letter picks the parser, a digit its limits or cuts, then a message."""
+"""One input of the HTTP/1.x fuzz target: a letter for the parser, a digit for its limits, the message."""
 
 from tests.oracles.agreement import check_chunked, check_head, check_path
 

@@ -229,6 +229,7 @@ ATTACKS = [
     ("text after brackets", request(host=b"Host: [::1]x"), "host-malformed"),
     ("host too long", request(host=b"Host: " + b"a" * 256), "host-malformed"),
     ("other host than the target's", request(start=b"GET http://b.test/ HTTP/1.1"), "host-mismatch"),
+    ("other host of the same length", request(start=b"GET http://example.tesu/ HTTP/1.1"), "host-mismatch"),
     ("other port than the target's", request(start=b"GET http://example.test:80/ HTTP/1.1"), "host-mismatch"),
     ("user in the target", request(start=b"GET http://u@example.test/ HTTP/1.1"), "target-authority"),
     (
@@ -253,6 +254,7 @@ ATTACKS = [
     ("asterisk with GET", request(start=b"GET * HTTP/1.1"), "target-asterisk"),
     ("CONNECT to a path", request(start=b"CONNECT / HTTP/1.1"), "target-authority"),
     ("CONNECT without a port", request(start=b"CONNECT example.test HTTP/1.1"), "target-authority"),
+    ("CONNECT to an address without a port", request(start=b"CONNECT [::1] HTTP/1.1"), "target-authority"),
     ("no version", request(start=b"GET /"), "version-missing"),
     ("HTTP/0.9", request(start=b"GET / HTTP/0.9"), "version-unsupported"),
     ("HTTP/1.2", request(start=b"GET / HTTP/1.2"), "version-unsupported"),
