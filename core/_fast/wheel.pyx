@@ -4,14 +4,21 @@ A hashed wheel. Moving a deadline later costs one store: the timer stays where i
 when its old place comes up. Deadlines fire up to one tick late, never early.
 """
 
+import logging
+
 from core._fast.clock cimport monotonic_ns
 
 cdef int64_t TICK = 20_000_000
 cdef int SLOTS = 4096
 
+TICK_NS = TICK
+TURN_NS = TICK * SLOTS
+
+log = logging.getLogger("agora.wheel")
+
 
 cdef class Timer:
-    pass
+    """Stand for one deadline, and who is told when it has come."""
 
 
 cdef Timer new_timer(object owner, Fire fire):
@@ -22,13 +29,44 @@ cdef Timer new_timer(object owner, Fire fire):
 
 
 cdef class Wheel:
-    """Hold the armed timers of one event loop."""
+    """Hold the armed timers of one event loop.
 
-    def __init__(self, loop):
+    Without a loop nothing fires of its own accord: ``advance_to`` is the clock, which begins at ``now``
+    (CLOCK_MONOTONIC in ns).
+    """
+
+    def __init__(self, loop, int64_t now=0):
         self.loop = loop
         self.slots = [None] * SLOTS
-        self.last = monotonic_ns() // TICK
+        self.last = (now or monotonic_ns()) // TICK
         self._tick = self.tick
+
+    # -- for Python ----------------------------------------------------------------------------
+
+    def call_at(self, int64_t deadline, callback not None):
+        """Call ``callback(now)`` once ``deadline`` has come; times are CLOCK_MONOTONIC in ns, above 0.
+
+        Return the timer, for ``move`` and ``cancel_call``.
+        """
+        cdef Timer timer = new_timer(callback, called)
+        self.move(timer, deadline)
+        return timer
+
+    def move(self, Timer timer not None, int64_t deadline):
+        """Give a timer of ``call_at`` another deadline, also after it has fired or was cancelled."""
+        if deadline <= 0:
+            raise ValueError(f"a deadline is a time above 0, not {deadline}")
+        self.arm(timer, deadline)
+
+    def cancel_call(self, Timer timer not None):
+        """Never call; harmless for a timer that has fired or was cancelled."""
+        self.cancel(timer)
+
+    def advance_to(self, int64_t now):
+        """Fire what is due at ``now``: what the loop does every tick."""
+        self.advance(now)
+
+    # -- for compiled code ---------------------------------------------------------------------
 
     cdef int arm(self, Timer timer, int64_t deadline) except -1:
         timer.deadline = deadline
@@ -36,7 +74,7 @@ cdef class Wheel:
             if deadline >= timer.filed:
                 return 0
             self._unlink(timer)
-        if self.armed == 0:
+        if self.armed == 0 and self.loop is not None:
             self.last = monotonic_ns() // TICK
         self._link(timer)
         if self.handle is None and self.loop is not None:
@@ -104,7 +142,11 @@ cdef class Wheel:
                 # NOTE: an earlier one of these may have cancelled or moved it.
                 if timer.deadline and not timer.filed:
                     timer.deadline = 0
-                    timer.fire(timer.owner, now)
+                    try:
+                        timer.fire(timer.owner, now)
+                    except Exception:
+                        # NOTE: the others that are due here are in no slot any more; they must have their turn.
+                        log.exception("a timer's owner failed: %r", timer.owner)
         return 0
 
     def tick(self):
@@ -120,3 +162,8 @@ cdef class Wheel:
             self.handle.cancel()
             self.handle = None
         self.loop = None
+
+
+cdef int called(object owner, int64_t now) except -1:
+    owner(now)
+    return 0
