@@ -31,7 +31,7 @@ IDLE_SECONDS = 60.0  # between looks at old records while nothing is logged
 QUIET_SECONDS = 10.0  # between two lines about the same trouble
 CLOSE_SECONDS = 5.0  # waited for a disk that hangs
 
-logger = logging.getLogger(__name__)
+logger = logging.getLogger("agora.request_log")
 AtLeastZero = Annotated[int, msgspec.Meta(ge=0)]
 
 

@@ -16,6 +16,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import NamedTuple
 
 import lmdb
 
@@ -28,6 +29,9 @@ MAP_SLACK = 64 << 20  # bytes of address space beyond twice the bound
 MAP_GROWTH = 8  # times the first map: more than that is only needed if somebody holds a snapshot open
 TRIM_BLOCKS = 256  # dropped in one transaction at most; the rest goes with the next ones
 MAX_READERS = 512
+# NOTE: pages once touched stay mapped, so the whole log would come to count as this process's memory. Mapping
+# it anew lets go of them; it costs under a millisecond.
+REMAP_BYTES = 32 << 20  # written in between
 
 
 class Bounds:
@@ -39,6 +43,16 @@ class Bounds:
         self.age_ns = age_ns
 
 
+class Batch(NamedTuple):
+    """Be what one transaction does."""
+
+    blocks: list[Block]
+    checksums: list[int]  # of the blocks' records
+    bounds: Bounds
+    worker: int
+    now_ns: int
+
+
 class BlockStore:
     """Be one open environment, for writing or only for reading."""
 
@@ -48,6 +62,7 @@ class BlockStore:
         self._map_size = map_size
         self._lock = threading.Lock()
         self._environment: lmdb.Environment | None = None
+        self._appended = 0  # bytes since it was opened
 
     def open(self) -> None:
         """Open the environment; raise RequestLogMissing, RequestLogUnreadable or RequestLogUnwritable."""
@@ -68,22 +83,30 @@ class BlockStore:
 
         Raises RequestLogUnwritable; nothing was stored then.
         """
-        checksums = [checksum(block) for block in blocks]
+        batch = Batch(blocks, [checksum(block) for block in blocks], bounds, worker, now_ns)
         with self._lock:
             try:
                 environment = self._opened()
                 if not blocks:  # nothing is urgent: free what readers held that were killed
                     environment.reader_check()
-                while True:
-                    try:
-                        return _write(environment, blocks, checksums, bounds, worker, now_ns)
-                    except lmdb.MapResizedError:
-                        environment.set_mapsize(0)
-                    except lmdb.MapFullError:
-                        self._grow(environment)
+                last = self._write(environment, batch)
             except lmdb.Error as error:
                 self._shut()
                 raise RequestLogUnwritable(f"{self.directory}: {error}") from error
+            self._appended += sum(len(memoryview(block)) for block in blocks)
+            if self._appended >= REMAP_BYTES:
+                self._shut()
+            return last
+
+    def _write(self, environment: lmdb.Environment, batch: Batch) -> int:
+        """Write a batch in one transaction, however often the map must change for it."""
+        while True:
+            try:
+                return _commit(environment, batch)
+            except lmdb.MapResizedError:
+                environment.set_mapsize(0)
+            except lmdb.MapFullError:
+                self._grow(environment)
 
     def trim(self, bounds: Bounds, now_ns: int) -> None:
         """Drop what the bounds no longer keep; raise RequestLogUnwritable."""
@@ -142,6 +165,7 @@ class BlockStore:
         if self._environment is not None:
             self._environment.close()
             self._environment = None
+            self._appended = 0
 
     def _grow(self, environment: lmdb.Environment) -> None:
         """Make room in a full map: first what dead readers held, then address space up to a limit."""
@@ -168,22 +192,15 @@ def last_of(key: memoryview | bytes) -> int:
     return int.from_bytes(key, "big")
 
 
-def _write(
-    environment: lmdb.Environment,
-    blocks: list[Block],
-    checksums: list[int],
-    bounds: Bounds,
-    worker: int,
-    now_ns: int,
-) -> int:
+def _commit(environment: lmdb.Environment, batch: Batch) -> int:
     pid = os.getpid()
     with environment.begin(write=True, buffers=True) as transaction, transaction.cursor() as cursor:
         last = last_of(cursor.key()) if cursor.last() else 0
-        for block, records_checksum in zip(blocks, checksums, strict=True):
-            seal(block, records_checksum, last + 1, worker, pid)
+        for block, records_checksum in zip(batch.blocks, batch.checksums, strict=True):
+            seal(block, records_checksum, last + 1, batch.worker, pid)
             last += block.count
             cursor.put(key_of(last), block, append=True)
-        _drop_oldest(transaction, cursor, bounds, last, now_ns)
+        _drop_oldest(transaction, cursor, batch.bounds, last, batch.now_ns)
     return last
 
 

@@ -234,7 +234,7 @@ def full(directory: Path) -> None:
 
     hard = resource.getrlimit(resource.RLIMIT_FSIZE)[1]
     counter = Complaints()
-    logging.getLogger(log.__name__).addHandler(counter)
+    log.logger.addHandler(counter)
     request_log = RequestLog.open(
         directory, RequestLogOptions(flush_interval=0.01, buffer_bytes=4 * BLOCK_SIZE)
     )

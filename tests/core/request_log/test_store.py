@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import stat
 import sys
 from pathlib import Path
@@ -12,6 +13,7 @@ import pytest
 
 from core._fast.record import Block, RecordBuffer
 from core.request_log import RequestLogMissing, RequestLogReader, RequestLogUnreadable, RequestLogUnwritable
+from core.request_log import store as store_module
 from core.request_log.store import BlockStore, Bounds, last_of
 from tests.core.request_log.traffic import append, numbers, output, process, read_all, tell
 
@@ -93,6 +95,17 @@ def test_stays_within_its_bytes_and_reuses_what_it_freed(store: BlockStore, dire
         store.append(blocks(1500, size=200), bounds, 0, 0)
         assert store.pages_size() <= 2 * MIB
     assert (directory / "data.mdb").stat().st_size < 4 * MIB
+
+
+def test_does_not_come_to_hold_the_whole_log_in_memory(
+    store: BlockStore, directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(store_module, "REMAP_BYTES", MIB)
+    for _ in range(60):
+        store.append(blocks(1500, size=200), Bounds(size=8 * MIB), 0, 0)
+    maps = Path("/proc/self/smaps").read_text().split(str(directory / "data.mdb"))[1:]
+    resident = [int(re.search(r"Rss: +(\d+) kB", part)[1]) for part in maps]  # type: ignore[index]
+    assert sum(resident) < 4 * 1024
 
 
 def test_shrinks_step_by_step_to_a_smaller_bound(store: BlockStore) -> None:
