@@ -88,10 +88,7 @@ class RouteTree:
         )
 
     def _number(self, node: Node) -> None:
-        """Number ``node`` and all below it, and bring their alternatives into order.
-
-        PERF: bench/route_match.py. Depth first, so that a node and its only child are neighbours in memory.
-        """
+        """Number ``node`` and all below it, and bring their alternatives into order."""
         self.nodes.append(node)
         node.number = len(self.nodes)
         node.children = dict(sorted(node.children.items(), key=lambda item: item[0].rank))
