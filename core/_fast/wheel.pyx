@@ -145,7 +145,7 @@ cdef class Wheel:
                     try:
                         timer.fire(timer.owner, now)
                     except Exception:
-                        # NOTE: the others that are due here are in no slot any more; they must have their turn.
+                        # NOTE: the others due here are in no slot any more; they must have their turn.
                         log.exception("a timer's owner failed: %r", timer.owner)
         return 0
 
