@@ -7,6 +7,7 @@ which of them may wait, and refuses classes that break the contract.
 from __future__ import annotations
 
 import inspect
+from collections.abc import Callable, Sequence
 from typing import Any, ClassVar, Literal
 
 import msgspec
@@ -47,6 +48,16 @@ class Plugin:
 
     async def close(self) -> None:
         """Stop what was opened, after the last exchange of its plan has ended."""
+
+
+def bind_phase(plugins: Sequence[Any], phase: str) -> list[Callable[..., Any]]:
+    """Return the plugins' bound methods for a phase in calling order, without what an instance leaves unused."""
+    found = [
+        getattr(plugin, phase)
+        for plugin in plugins
+        if callable(getattr(plugin, phase, None)) and phase not in getattr(plugin, "unused", ())
+    ]
+    return found[::-1] if phase in REVERSED_PHASES else found
 
 
 def check_plugin(plugin_class: type) -> None:

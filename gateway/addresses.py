@@ -77,7 +77,7 @@ class NamedAddress:
 
     async def _look_up_once(self) -> None:
         found = await asyncio.get_running_loop().getaddrinfo(self._host, self._port, type=socket.SOCK_STREAM)
-        addresses: list[Address] = list(dict.fromkeys((entry[4][0], self._port) for entry in found))
+        addresses: list[Address] = list(dict.fromkeys((str(entry[4][0]), self._port) for entry in found))
         if addresses:
             self._found = addresses
         if self._refresh and not self._closed and self._timer is None:

@@ -31,19 +31,18 @@ def run(path: str | Path) -> int:
     data_dir = Path(config.server.data_dir)
     with lock_data_dir(data_dir):
         token, is_new = admin_token(config.admin, data_dir)
-        listeners = open_listeners(config.server.listen)
-        count = worker_count(config.server)
+        listeners = open_listeners(config.server.listen, worker_count(config.server))
 
         def banner() -> None:
-            print_banner(config, listeners, token if is_new else None)
+            print_banner(config, listeners[0], token if is_new else None)
 
         async def serve() -> None:
-            if count == 1:
-                worker = Worker(file, config, listeners)
+            if len(listeners) == 1:
+                worker = Worker(file, config, listeners[0])
                 await worker.run(banner, watch=True)
             else:
                 banner()
-                await Supervisor(file, config, listeners, count).run()
+                await Supervisor(file, config, listeners).run()
 
         uvloop.run(serve())
     log.info("stopped")

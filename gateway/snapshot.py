@@ -13,20 +13,20 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import msgspec
+
+from core._fast.app_target import App
 from core._fast.exchange import Target
 from core._fast.head_writer import Wording
 from core._fast.message import Response
 from core._fast.meter import Meter
 from core._fast.plan import Plan, Snapshot
+from core._fast.reactor import Reactor
+from core._fast.router import Router
 from core._fast.targets import Respond, Unmatched
 from core._fast.upstream import Server, Upstream
 from core._fast.wheel import Wheel
-
-from core._fast.app_target import App
-from core._fast.reactor import Reactor
-from core._fast.router import Router
 from core.config import Config, PluginUse, RespondConfig, RouteConfig, UpstreamConfig
-from core.plugin import PHASES, REVERSED_PHASES, Plugin
+from core.plugin import PHASES, Plugin, bind_phase
 from core.route_pattern import Pattern
 from core.site import Site
 from gateway.addresses import addresses_of
@@ -64,7 +64,8 @@ class SnapshotBuilder:
         apps = self._apps(config, before)
         everywhere = [self._make(use) for use in config.plugin]
         plugins = list(everywhere)
-        patterns, plans = [], []
+        patterns: list[Pattern] = []
+        plans: list[Plan] = []
         for name, path, target in self.system:
             patterns.append(Pattern(path, frozenset(), ()))
             plans.append(self._plan(name, len(plans), target, []))
@@ -79,7 +80,7 @@ class SnapshotBuilder:
             Router(patterns),
             plans,
             self._plan("", -1, Unmatched(), everywhere),
-            accept=_bound(everywhere, "accept"),
+            accept=bind_phase(everywhere, "accept"),
             name=wording.name,
             identity_headers=[name.lower().encode() for name in config.server.identity_headers],
             max_request_body=int(config.server.limits.body),
@@ -88,7 +89,7 @@ class SnapshotBuilder:
         return Built(snapshot=snapshot, plugins=plugins, upstreams=upstreams, apps=apps)
 
     def _plan(self, name: str, index: int, target: Target, plugins: list[Plugin]) -> Plan:
-        phases = {phase: _bound(plugins, phase) for phase in PHASES if phase != "accept"}
+        phases = {phase: bind_phase(plugins, phase) for phase in PHASES if phase != "accept"}
         return Plan(
             name,
             index,
@@ -101,7 +102,8 @@ class SnapshotBuilder:
         )
 
     def _make(self, use: PluginUse, route: str = "", parameters: tuple[str, ...] | None = None) -> Plugin:
-        return use.plugin(use.config, replace(self.site, route=route, parameters=parameters))
+        plugin: Plugin = use.plugin(use.config, replace(self.site, route=route, parameters=parameters))
+        return plugin
 
     def _target(
         self, route: RouteConfig, upstreams: dict[str, Upstream], apps: dict[str, tuple[Lifespan, App]]
@@ -164,16 +166,6 @@ class SnapshotBuilder:
                 idle_timeout=float(settings.idle_timeout),
                 queue_timeout=float(settings.queue_timeout),
             )
-
-
-def _bound(plugins: list[Plugin], phase: str) -> list[Callable[..., Any]]:
-    """Return the plugins' bound methods for a phase, in calling order."""
-    found = [
-        getattr(plugin, phase)
-        for plugin in plugins
-        if callable(getattr(plugin, phase, None)) and phase not in getattr(plugin, "unused", ())
-    ]
-    return found[::-1] if phase in REVERSED_PHASES else found
 
 
 def _fixed_answer(config: RespondConfig) -> Response:

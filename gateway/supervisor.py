@@ -1,4 +1,4 @@
-"""Keep several workers running on shared listening sockets.
+"""Keep several workers running.
 
 The rule it guards: a worker that dies is replaced, ever more slowly if it keeps dying; the sockets live here,
 so that no connection attempt is lost meanwhile; a broken configuration never reaches the workers.
@@ -25,13 +25,12 @@ GRACE = 5.0  # seconds beyond the drain deadline before a worker is killed
 
 
 class Supervisor:
-    """Run ``count`` workers of one configuration file."""
+    """Run workers of one configuration file, one for each set of listening sockets."""
 
-    def __init__(self, file: Path, config: Config, listeners: list[socket.socket], count: int) -> None:
+    def __init__(self, file: Path, config: Config, listeners: list[list[socket.socket]]) -> None:
         self.file = file
         self.config = config
         self.listeners = listeners
-        self.count = count
         self.stopping = asyncio.Event()
         self.workers: dict[int, asyncio.subprocess.Process] = {}
 
@@ -48,13 +47,13 @@ class Supervisor:
             task.add_done_callback(reloads.discard)
 
         loop.add_signal_handler(signal.SIGHUP, hang_up)
-        keepers = [loop.create_task(self._keep(number)) for number in range(self.count)]
+        keepers = [loop.create_task(self._keep(number)) for number in range(len(self.listeners))]
         watcher = loop.create_task(watch_file(self.file, self.reload, self.stopping))
         await self.stopping.wait()
         for worker in self.workers.values():
             if worker.returncode is None:
                 worker.terminate()
-        for listener in self.listeners:
+        for listener in (listener for own in self.listeners for listener in own):
             listener.close()
         drain = float(self.config.server.timeouts.drain) or 3600
         _, late = await asyncio.wait(keepers, timeout=drain + GRACE)
@@ -96,7 +95,7 @@ class Supervisor:
                 continue
 
     async def _spawn(self, number: int) -> asyncio.subprocess.Process:
-        descriptors = [listener.fileno() for listener in self.listeners]
+        descriptors = [listener.fileno() for listener in self.listeners[number]]
         worker = await asyncio.create_subprocess_exec(
             sys.executable,
             "-m",

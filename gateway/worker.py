@@ -17,7 +17,7 @@ import socket
 import ssl
 from collections.abc import Callable, Coroutine
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, cast
 
 import uvloop
 
@@ -39,7 +39,6 @@ class Closable(Protocol):
 
     def close(self) -> None:
         """Accept no more."""
-
 
 
 class Worker:
@@ -109,15 +108,18 @@ class Worker:
     async def _listen(self, listener: socket.socket) -> Closable:
         loop = asyncio.get_running_loop()
         listener.setblocking(False)
-        protocol = self.plane.door.protocol
         tls = self.config.server.tls
         if tls is not None and listener.family != socket.AF_UNIX:
             self._tls = self._tls or server_context(tls)
             timeout = float(self.config.server.timeouts.head) or None
             return await loop.create_server(
-                protocol, sock=listener, ssl=self._tls, ssl_handshake_timeout=timeout, start_serving=True
+                cast(Callable[[], asyncio.Protocol], self.plane.door.protocol),
+                sock=listener,
+                ssl=self._tls,
+                ssl_handshake_timeout=timeout,
+                start_serving=True,
             )
-        return self.plane.reactor.listen(listener, protocol)
+        return self.plane.reactor.listen(listener, self.plane.door.protocol)
 
     def _renew_certificates(self, config: Config) -> None:
         assert self._tls is not None
