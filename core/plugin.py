@@ -51,7 +51,7 @@ class Plugin:
 
 
 def bind_phase(plugins: Sequence[Any], phase: str) -> list[Callable[..., Any]]:
-    """Return the plugins' bound methods for a phase in calling order, without what an instance leaves unused."""
+    """Return the plugins' bound methods for a phase in calling order, less what an instance leaves unused."""
     found = [
         getattr(plugin, phase)
         for plugin in plugins
