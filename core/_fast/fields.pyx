@@ -290,7 +290,7 @@ cdef Py_ssize_t parse_fields(
             last -= 1
         field.value = p
         field.value_len = <uint32_t>(last - p)
-        classify(field, end, seen)
+        classify(field, seen)
         if field.id and field.id <= H_TE and of != OF_TRAILERS:
             problem = meet(field, of == OF_REQUEST, head)
             if problem:

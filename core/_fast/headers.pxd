@@ -103,9 +103,8 @@ cdef struct Field:
 
 cdef int header_id(const char* name, Py_ssize_t n) noexcept nogil
 
-# Fills id and flags of a field whose name is a token. `end` bounds what may be read after the name; `seen`
-# is what scan_name collected.
-cdef void classify(Field* field, const char* end, unsigned int seen) noexcept nogil
+# Fills id and flags of a field whose name is a token; `seen` is what scan_name collected.
+cdef void classify(Field* field, unsigned int seen) noexcept nogil
 
 
 @cython.final

@@ -127,7 +127,7 @@ cdef inline unsigned int slot_of(const char* name, Py_ssize_t n) noexcept nogil:
     return (key * <uint32_t>0x9e3779b1) >> 24
 
 
-cdef inline int lookup(const char* name, Py_ssize_t n, const char* end) noexcept nogil:
+cdef inline int lookup(const char* name, Py_ssize_t n) noexcept nogil:
     """Return the id of a token, 0 when it is unknown."""
     cdef unsigned int slot
     cdef KnownName* entry
@@ -136,7 +136,7 @@ cdef inline int lookup(const char* name, Py_ssize_t n, const char* end) noexcept
     slot = slot_of(name, n)
     while slots[slot]:
         entry = &known[slots[slot]]
-        if entry.length == n and same_known_name(name, entry.name, n, end):
+        if entry.length == n and same_known_name(name, entry.name, n):
             return entry.id
         slot = (slot + 1) & (SLOTS - 1)
     return 0
@@ -167,9 +167,9 @@ cdef int family(const char* name, Py_ssize_t n) noexcept nogil:
     return 0
 
 
-cdef void classify(Field* field, const char* end, unsigned int seen) noexcept nogil:
+cdef void classify(Field* field, unsigned int seen) noexcept nogil:
     """Fill id and flags of a field whose name is a token."""
-    cdef int id = lookup(field.name, field.name_len, end)
+    cdef int id = lookup(field.name, field.name_len)
     cdef int flags = known[id].flags
     if seen & CHAR_UNDERSCORE:
         flags |= FIELD_UNDERSCORE
@@ -183,7 +183,7 @@ cdef int header_id(const char* name, Py_ssize_t n) noexcept nogil:
     """Return the id of any bytes as a header name, 0 when unknown or not a token."""
     if n <= 0 or n > KNOWN_LONGEST or scan_class(name, name + n, CHAR_TOKEN) != name + n:
         return 0
-    return lookup(name, n, name + n)
+    return lookup(name, n)
 
 
 cdef int fill_field(Field* field, bytes name, bytes value) except -1:
@@ -205,7 +205,7 @@ cdef int fill_field(Field* field, bytes name, bytes value) except -1:
     field.name_len = <uint32_t>(end - start)
     field.value = first
     field.value_len = <uint32_t>(last - first)
-    classify(field, end, seen)
+    classify(field, seen)
     return 0
 
 
