@@ -70,7 +70,9 @@ class TimeoutsConfig(Table, frozen=True):
     head: Annotated[Duration, Meta(description="a request's head, from its first byte; then 408")] = Duration(
         "10s"
     )
-    body: Annotated[Duration, Meta(description="silence within a request's body; then 408")] = Duration("30s")
+    body: Annotated[
+        Duration, Meta(description="a request's body must bring 240 bytes a second over this time; else 408")
+    ] = Duration("30s")
     keep_alive: Annotated[Duration, Meta(description="an idle connection between requests")] = Duration("75s")
     exchange: Annotated[Duration, Meta(description="a whole exchange, from head to last byte")] = Duration(0)
     write: Annotated[Duration, Meta(description="a client that reads nothing of its answer")] = Duration(
@@ -93,7 +95,6 @@ class LimitsConfig(Table, frozen=True):
     )
     connections: Annotated[int, Meta(ge=0, description="open client connections of each worker")] = 20_000
     connections_per_address: Annotated[int, Meta(ge=0, description="those from one address")] = 0
-    pipelined: Annotated[int, Meta(ge=1, le=1024, description="requests read ahead of their answers")] = 16
 
     def __post_init__(self) -> None:
         for key in ("request_line", "header_block"):

@@ -24,6 +24,8 @@ cdef object UNREACHABLE = Problem(502, "upstream-unreachable", "The upstream can
 cdef object CONNECT_LATE = Problem(504, "upstream-connect-timeout", "Connecting to the upstream took too long",
                                    "upstream", True)
 
+cdef int64_t NEVER = 1 << 60   # ns; about 36 years
+
 
 cdef class Server(Origin):
     """Hold the connections to one server of an upstream."""
@@ -42,7 +44,7 @@ cdef class Server(Origin):
         self.tls = tls
         self.server_name = server_name
         self.count = count
-        self.pool = Pool(max_connections, max_idle, max_waiting, <int64_t>(keep_alive * 1e9))
+        self.pool = Pool(max_connections, max_idle, max_waiting, <int64_t>(keep_alive * 1e9) or NEVER)
         self.connect_timeout = connect_timeout
         self.first_byte_timeout = <int64_t>(first_byte_timeout * 1e9)
         self.idle_timeout = <int64_t>(idle_timeout * 1e9)
@@ -90,7 +92,8 @@ cdef class Server(Origin):
         if errand.connects:
             timeout = exchange.connect_timeout or self.connect_timeout
         errand.timer = new_timer(errand, gave_up)
-        self.wheel.arm(errand.timer, monotonic_ns() + <int64_t>(timeout * 1e9))
+        if timeout > 0:
+            self.wheel.arm(errand.timer, monotonic_ns() + <int64_t>(timeout * 1e9))
         exchange.errand = errand
         return 0
 
@@ -108,7 +111,7 @@ cdef class Server(Origin):
     async def _connect(self, Slot slot):
         cdef UpstreamConnection connection
         try:
-            async with asyncio.timeout(self.connect_timeout):
+            async with asyncio.timeout(self.connect_timeout or None):
                 address = await self.addresses.pick()
                 if self.tls is None:
                     connection = await self.reactor.connect(UpstreamConnection, address)
