@@ -1,7 +1,7 @@
 """Set the gateway's own log up: one line an event on stderr, and not more than can be read.
 
-The rule it guards: what a client can cause (refused requests, malformed answers) is logged a few times a second
-and counted beyond that, so that nobody fills a disk or a core with log lines.
+The rule it guards: what a client can cause (refused requests, malformed answers) is logged a few times a
+second and counted beyond that, so that nobody fills a disk or a core with log lines.
 """
 
 from __future__ import annotations
