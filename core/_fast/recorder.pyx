@@ -46,24 +46,28 @@ cdef int put_str(RecordFields* fields, Text index, str text) except -1:
 
 
 cdef class Recorder:
-    """Append exchanges to ``buffer``: a share of them, but with ``failures`` all that failed or were refused.
+    """Append exchanges to ``buffer``: a share of them, but with ``failures`` all that failed.
 
-    The share is decided by the trace id, failing that the request id, failing that the time.
+    The share is decided by the trace id, failing that the request id, failing that the time. Failed is what
+    ended with a problem, a status of 500 or more, or no answer. Queries are left out unless wanted.
     """
 
     cdef RecordBuffer buffer
     cdef Sampler sampler
     cdef bint failures
+    cdef bint queries
 
-    def __init__(self, RecordBuffer buffer not None, double share=1.0, bint failures=True):
+    def __init__(self, RecordBuffer buffer not None, double share=1.0, bint failures=True, *,
+                 bint queries=True):
         self.buffer = buffer
         self.sampler = Sampler(share)
         self.failures = failures
+        self.queries = queries
 
     def log(self, Exchange exchange not None):
         """Log an exchange that has ended."""
         cdef RecordFields fields
-        if exchange.plan is None or not self.wants(exchange):
+        if self.buffer is None or exchange.plan is None or not self.wants(exchange):
             return
         memset(&fields, 0, sizeof(fields))
         put_request(&fields, exchange.request)
@@ -71,6 +75,8 @@ cdef class Recorder:
         put_names(&fields, exchange)
         if exchange.matched is not NULL and exchange.matched_len:
             put(&fields, T_PATH, exchange.matched, exchange.matched_len)
+        if not self.queries:
+            put(&fields, T_QUERY, NULL, 0)
         self.buffer.append(&fields)
 
     cdef bint wants(self, Exchange exchange) noexcept:

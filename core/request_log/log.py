@@ -39,7 +39,7 @@ class RequestLogOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknow
     """Say how much is kept, and how it gets there."""
 
     max_bytes: Annotated[int, msgspec.Meta(ge=1 << 20)] = 512 << 20  # bytes of disk in use
-    max_records: AtLeastZero = 0  # records; 0: no bound of their own
+    max_records: AtLeastZero = 0  # records, but the newest block stays; 0: no bound of their own
     max_age: Annotated[float, msgspec.Meta(ge=0)] = 30 * 86400.0  # seconds; 0: no bound of its own
     flush_interval: Annotated[float, msgspec.Meta(ge=0.01, le=60)] = 0.2  # seconds
     buffer_bytes: Annotated[int, msgspec.Meta(ge=1 << 17)] = 16 << 20  # memory for what is not yet written

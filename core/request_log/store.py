@@ -145,7 +145,8 @@ class BlockStore:
         return self._environment
 
     def _open_readonly(self) -> lmdb.Environment:
-        if not (self.directory / DATA_FILE).exists():
+        data = self.directory / DATA_FILE
+        if not data.exists() or data.stat().st_size == 0:  # its writer was killed before it wrote anything
             raise RequestLogMissing(f"{self.directory}: there is no request log")
         try:
             return lmdb.open(os.fspath(self.directory), readonly=True, map_size=0, max_readers=MAX_READERS)

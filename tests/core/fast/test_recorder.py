@@ -130,6 +130,13 @@ async def test_logs_the_path_that_was_asked_for_not_the_one_it_became() -> None:
     assert [record["path"] for record in taken(buffer)] == ["/a/b"]
 
 
+async def test_leaves_queries_out_where_they_are_not_wanted() -> None:
+    buffer = RecordBuffer(1 << 20)
+    async with logging(Recorder(buffer, queries=False), go_on) as ask:
+        await ask(ASK)
+    assert [(record["path"], record["query"]) for record in taken(buffer)] == [("/a/b", "")]
+
+
 async def test_logs_refusals_with_their_problem() -> None:
     def refuse(exchange: Exchange) -> Response:
         return Response.refusal(429, "rate-limited", "Too many requests")
@@ -189,3 +196,7 @@ def test_logs_no_exchange_that_never_began() -> None:
     buffer = RecordBuffer(1 << 20)
     Recorder(buffer).log(Exchange())
     assert buffer.appended == 0
+
+
+def test_a_subclass_that_was_not_initialised_logs_nothing() -> None:
+    Recorder.__new__(Recorder).log(Exchange())

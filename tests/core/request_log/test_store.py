@@ -167,6 +167,13 @@ def test_says_that_there_is_no_log(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+def test_an_empty_file_is_no_log_until_it_is_written(tmp_path: Path) -> None:
+    (tmp_path / "data.mdb").touch()
+    with pytest.raises(RequestLogMissing):
+        RequestLogReader.open(tmp_path)
+    assert BlockStore(tmp_path, map_size=MIB).append(blocks(2), KEEP_ALL, 0, 0) == 2
+
+
 def test_says_that_a_file_is_not_a_log(tmp_path: Path) -> None:
     (tmp_path / "data.mdb").write_bytes(b"\0" * 8192)
     with pytest.raises(RequestLogUnreadable, match="MDB_INVALID"):
