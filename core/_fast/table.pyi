@@ -1,0 +1,1 @@
+# Compiled code alone calls this module: see table.pxd.
