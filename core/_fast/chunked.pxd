@@ -1,5 +1,6 @@
 """C face of chunked: decode a chunked body piece by piece, and write chunk headers."""
 
+cimport cython
 from libc.stdint cimport uint32_t, uint64_t
 
 from core._fast.headers cimport Headers
@@ -7,6 +8,8 @@ from core._fast.headers cimport Headers
 cdef enum:
     CHUNK_HEADER_MOST = 18      # bytes that write_chunk_header may write
 
+
+@cython.final
 cdef class ChunkedDecoder:
     cdef int state
     cdef int digits                 # of the chunk size so far

@@ -1,7 +1,10 @@
+from typing import final
+
 from typing_extensions import Buffer
 
 from core._fast.headers import Headers
 
+@final
 class ChunkedDecoder:
     def __new__(cls, extension_bytes: int = 4096, trailer_bytes: int = 8192) -> ChunkedDecoder: ...
     def decode(self, data: Buffer) -> tuple[bytes, int, bool]: ...
