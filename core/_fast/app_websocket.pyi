@@ -1,0 +1,3 @@
+from core._fast.app_run import AppRun
+
+class WebSocketRun(AppRun): ...
