@@ -14,9 +14,16 @@ from pathlib import Path
 from typing import IO
 
 from core.config import AdminConfig, ServerConfig
-from core.errors import DataDirInUse
+from core.errors import AgoraError, DataDirInUse
 
 TOKEN_FILE = "admin-token"  # noqa: S105 (a file's name)
+
+
+class DataDirUnusable(AgoraError):
+    """Report that the data directory cannot be made or written to."""
+
+    slug = "data-dir-unusable"
+    title = "Data directory unusable"
 
 
 def gateway_name(server: ServerConfig, data_dir: Path) -> str:
@@ -53,12 +60,19 @@ def _made_once(path: Path, make: Callable[[], str]) -> str:
 
 
 def lock_data_dir(data_dir: Path, *, shared: bool = False) -> IO[str]:
-    """Hold the data directory until the file is closed or the process dies; raise DataDirInUse.
+    """Hold the data directory, made if it is missing, until the file is closed or the process dies.
 
-    Gateways started by `agora serve` hold it alone; processes of the ASGI door share it.
+    Gateways started by `agora serve` hold it alone; processes of the ASGI door share it. Raises DataDirInUse
+    or DataDirUnusable.
     """
-    data_dir.mkdir(parents=True, exist_ok=True)
-    file = (data_dir / "lock").open("a+")
+    try:
+        data_dir.mkdir(parents=True, exist_ok=True)
+        file = (data_dir / "lock").open("a+")
+    except OSError as error:
+        raise DataDirUnusable(
+            f"the data directory {data_dir} cannot be used: {error.strerror}: {error.filename}; "
+            "make it a folder that this user may write to, or set server.data_dir to another"
+        ) from error
     try:
         fcntl.flock(file, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
     except BlockingIOError:

@@ -103,7 +103,7 @@ def _remove_dead_socket(path: str) -> None:
         except ConnectionRefusedError:
             os.unlink(path)
             return
-    raise OSError(EADDRINUSE, "another program listens there", path)
+    raise OSError(EADDRINUSE, os.strerror(EADDRINUSE), path)
 
 
 def address_text(listener: socket.socket) -> str:

@@ -6,6 +6,7 @@ The rule it guards: everything that can be known to fail fails before the first 
 from __future__ import annotations
 
 import logging
+import signal
 from pathlib import Path
 
 import uvloop
@@ -24,6 +25,8 @@ log = logging.getLogger("agora")
 
 def run(path: str | Path) -> int:
     """Serve a configuration file until SIGTERM or SIGINT; return the exit code."""
+    # NOTE: a reload that is asked for too early waits; it would end the process.
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})
     file = Path(path)
     config = load(file)
     configure_logs()
@@ -36,14 +39,12 @@ def run(path: str | Path) -> int:
         def banner() -> None:
             print_banner(config, listeners[0], token if is_new else None)
 
-        async def serve() -> None:
-            if len(listeners) == 1:
-                worker = Worker(file, config, listeners[0])
-                await worker.run(banner, watch=True)
-            else:
-                banner()
-                await Supervisor(file, config, listeners).run()
+        async def serve() -> int:
+            if len(listeners) > 1:
+                return await Supervisor(file, config, listeners).run(banner)
+            await Worker(file, config, listeners[0]).run(banner, watch=True)
+            return 0
 
-        uvloop.run(serve())
+        code = uvloop.run(serve())
     log.info("stopped")
-    return 0
+    return code

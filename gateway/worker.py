@@ -1,8 +1,8 @@
 """Run one worker: the native door on the sockets it is given, until it is told to stop.
 
-The rule it guards: SIGTERM drains (no new connections, exchanges finish, up to a deadline), SIGHUP reloads.
-With one worker, `agora serve` is the worker; with more, each is a process of its own, started by the
-supervisor as ``python -m gateway.worker``.
+The rule it guards: SIGTERM drains (no new connections, exchanges finish, up to a deadline), a second one cuts
+what is left; SIGHUP reloads. With one worker, `agora serve` is the worker; with more, each is a process of
+its own, started by the supervisor as ``python -m gateway.worker``, and stops when the supervisor is gone.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ from core.errors import AgoraError
 from gateway.config import load
 from gateway.control import system_routes
 from gateway.data_plane import DataPlane, worker_count
+from gateway.leash import Collar
 from gateway.logs import configure_logs
 from gateway.tls import server_context
 from gateway.watch import watch_file
@@ -50,21 +51,28 @@ class Worker:
         self.listeners = listeners
         self.number = number
         self.stopping = asyncio.Event()
+        self._drained = asyncio.Event()  # or waiting for it is over
         self._tls: ssl.SSLContext | None = None
         self._reloading = asyncio.Lock()
         self._tasks: set[asyncio.Task[None]] = set()
 
-    async def run(self, ready: Callable[[], None] | None = None, *, watch: bool = False) -> None:
-        """Serve until SIGTERM or SIGINT; ``watch`` reloads when the file changes."""
+    async def run(
+        self, ready: Callable[[], None] | None = None, *, watch: bool = False, collar: Collar | None = None
+    ) -> None:
+        """Serve until SIGTERM or SIGINT; ``watch`` reloads when the file changes, ``collar`` when told to."""
         loop = asyncio.get_running_loop()
-        self.plane = DataPlane(self.config, worker=self.number, workers=worker_count(self.config.server))
-        await self.plane.start(system_routes)
+        async with self._reloading:
+            loop.add_signal_handler(signal.SIGHUP, self.reload_soon)
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGHUP})
+            self.plane = DataPlane(self.config, worker=self.number, workers=worker_count(self.config.server))
+            await self.plane.start(system_routes)
         servers = [await self._listen(listener) for listener in self.listeners]
         for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, self.stopping.set)
-        loop.add_signal_handler(signal.SIGHUP, self.reload_soon)
+            loop.add_signal_handler(number, self.stop)
         if watch:
             self._start(watch_file(self.file, self.reload, self.stopping))
+        if collar is not None:
+            self._start(self._obey(collar))
         # PERF: what was made at start-up lives on; keep the collector from walking it (bench: fixed answer)
         gc.collect()
         gc.freeze()
@@ -73,6 +81,14 @@ class Worker:
             ready()
         await self.stopping.wait()
         await self._drain(servers)
+
+    def stop(self) -> None:
+        """Drain; called again: cut what is left."""
+        if self.stopping.is_set():
+            self._drained.set()
+            for number in (signal.SIGTERM, signal.SIGINT):
+                asyncio.get_running_loop().remove_signal_handler(number)  # the next one ends the process
+        self.stopping.set()
 
     def reload_soon(self) -> None:
         """Reload in the background."""
@@ -105,6 +121,13 @@ class Worker:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
+    async def _obey(self, collar: Collar) -> None:
+        collar.serving()
+        async for _ in collar.reloads():
+            await self.reload()
+        log.error("the supervisor is gone: worker %d stops", self.number)
+        self.stopping.set()
+
     async def _listen(self, listener: socket.socket) -> Closable:
         loop = asyncio.get_running_loop()
         listener.setblocking(False)
@@ -135,14 +158,18 @@ class Worker:
             server.close()
         for listener in self.listeners:
             listener.close()
-        empty = asyncio.Event()
-        self.plane.door.drain(empty.set)
+        door = self.plane.door
+        door.drain(self._drained.set)
         try:
             async with asyncio.timeout(float(self.config.server.timeouts.drain) or None):
-                await empty.wait()
+                await self._drained.wait()
         except TimeoutError:
-            log.warning("drain deadline passed: cutting %d connections", self.plane.door.connections)
-            self.plane.door.abort()
+            log.warning("the deadline for draining has passed")
+        if door.connections:
+            log.warning("cutting %d connections", door.connections)
+            empty = asyncio.Event()
+            door.abort()
+            door.drain(empty.set)
             await empty.wait()
         for task in self._tasks:
             task.cancel()
@@ -165,20 +192,22 @@ def raise_file_limit() -> None:
 
 
 def main() -> int:
-    """Be one of several workers: ``python -m gateway.worker FILE NUMBER FD...``."""
+    """Be one of several workers: ``python -m gateway.worker FILE NUMBER COLLAR LISTENER...``."""
     parser = argparse.ArgumentParser(description="Run one worker of `agora serve`.")
     parser.add_argument("file", type=Path)
     parser.add_argument("number", type=int)
-    parser.add_argument("descriptor", type=int, nargs="+")
+    parser.add_argument("collar", type=int)
+    parser.add_argument("listener", type=int, nargs="+")
     options = parser.parse_args()
     configure_logs()
     raise_file_limit()
-    listeners = [socket.socket(fileno=descriptor) for descriptor in options.descriptor]
+    listeners = [socket.socket(fileno=descriptor) for descriptor in options.listener]
     try:
         config = load(options.file)
 
         async def work() -> None:
-            await Worker(options.file, config, listeners, options.number).run()
+            worker = Worker(options.file, config, listeners, options.number)
+            await worker.run(collar=Collar(options.collar))
 
         uvloop.run(work())
     except AgoraError as error:
