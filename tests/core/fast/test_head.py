@@ -220,6 +220,7 @@ ATTACKS = [
     ("escape in the host", request(host=b"Host: a%2etest"), "host-malformed"),
     ("port with a letter", request(host=b"Host: a.test:8o"), "host-malformed"),
     ("port too large", request(host=b"Host: a.test:65536"), "host-malformed"),
+    ("port of six digits", request(host=b"Host: a.test:000080"), "host-malformed"),
     ("port zero", request(host=b"Host: a.test:0"), "host-malformed"),
     ("port empty", request(host=b"Host: a.test:"), "host-malformed"),
     ("two ports", request(host=b"Host: a.test:80:80"), "host-malformed"),
