@@ -1,0 +1,239 @@
+"""Try plugins on real exchanges, without sockets.
+
+    exchange = exchange_for("GET", "/markets/7", client="192.0.2.1")   a request, to call a phase with by hand
+    sent = PluginChain(plugin).send("GET", "/markets/7")               a whole exchange, through the loop
+
+The exchange is the one that serves: parsed from bytes, routed, driven by the same loop. Only the client's and
+the target's side are stand-ins. For the tests of plugins, built-in and others'.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import mmap
+import tempfile
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any, TypedDict, Unpack
+from urllib.parse import urlsplit
+
+from core._fast import testing
+from core._fast.exchange import Exchange
+from core._fast.headers import Headers
+from core._fast.limiter import Limiter, table_size
+from core._fast.message import Response
+from core._fast.meter import Meter
+from core._fast.plan import Plan, Snapshot
+from core._fast.router import Pattern, Router
+from core._fast.targets import Unmatched
+from core._fast.testing import Forwarded, StandIn
+from core.metrics import Metrics, open_region
+from core.plugin import PHASES, bind_phase
+from core.site import Site
+
+HeaderPairs = Mapping[str, str] | Iterable[tuple[str | bytes, str | bytes]]
+EVERYTHING = "/{path:path}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sent:
+    """Hold what became of one exchange."""
+
+    status: int  # 0: no answer was sent
+    headers: Headers  # of the response
+    body: bytes
+    complete: bool  # the answer was sent to its end
+    interim: list[tuple[int, list[tuple[bytes, bytes]]]]  # status and headers of the 1xx answers
+    trailers: list[tuple[bytes, bytes]] | None
+    forwarded: Forwarded | None  # what the target was sent; None: the request did not get so far
+    exchange: Exchange
+
+
+class RequestParts(TypedDict, total=False):
+    """Name what a request may have besides method and URL."""
+
+    headers: HeaderPairs
+    body: bytes
+    client: str  # the client's address; by default 192.0.2.1
+    peer: str  # address of the proxy before the gateway; by default the client's
+    trusted: bool  # the peer is a trusted proxy
+
+
+def exchange_for(
+    method: str = "GET",
+    url: str = "/",
+    *,
+    route: str = "test",
+    path: str = EVERYTHING,
+    **parts: Unpack[RequestParts],
+) -> Exchange:
+    """Return an exchange that has met no phase yet, on a route of that name and path pattern.
+
+    url: a path, or a whole URL; https:// makes the exchange secure
+    Raises ValueError if the gateway would refuse such a request. A body is announced; its bytes do not come.
+    """
+    return _make(_snapshot([], route, path, StandIn(Response())), method, url, parts)
+
+
+def give_response(
+    exchange: Exchange, status: int = 200, headers: HeaderPairs = (), body: bytes = b""
+) -> Response:
+    """Let a target have answered, for calling ``response`` by hand; return ``exchange.response``."""
+    testing.give_response(exchange, Response(status, _pairs(headers), body))
+    assert exchange.response is not None
+    return exchange.response
+
+
+def site_for(
+    data_dir: Path = Path(), *, route: str = "", parameters: tuple[str, ...] | None = None, rates: int = 4096
+) -> Site:
+    """Return a site with a table of rates of its own, and metrics that all sites of this process share."""
+    limiter = Limiter(mmap.mmap(-1, table_size(rates)), bytes(16))
+    return Site(
+        data_dir=data_dir,
+        name="test",
+        worker=0,
+        limiter=limiter,
+        metrics=_metrics(),
+        route=route,
+        parameters=parameters,
+    )
+
+
+@cache
+def _metrics() -> Metrics:
+    with tempfile.TemporaryDirectory() as folder:
+        region = open_region(Path(folder), slots=1, cells=4096)
+        region.unlink()
+        return Metrics(region)
+
+
+class PluginChain:
+    """Run exchanges through plugins, in the order given, to a target that answers as told.
+
+    plugins: all on one route, called ``route``, whose path is ``path``
+    answer:  of the target; by default 200 with a short body
+    pieces:  of the answer's body, in place of the answer's own
+    """
+
+    def __init__(
+        self,
+        *plugins: object,
+        route: str = "test",
+        path: str = EVERYTHING,
+        answer: Response | None = None,
+        pieces: Sequence[bytes] | None = None,
+    ) -> None:
+        self.target = StandIn(answer or Response(200, [(b"content-type", b"text/plain")], b"answer"), pieces)
+        self.snapshot = _snapshot(plugins, route, path, self.target)
+
+    def send(
+        self,
+        method: str = "GET",
+        url: str = "/",
+        *,
+        pieces: Sequence[bytes] | None = None,
+        **parts: Unpack[RequestParts],
+    ) -> Sent:
+        """Run one exchange; ``pieces`` are the request's body as it arrives, in place of ``body``.
+
+        Raises RuntimeError if a plugin's phase waits: use ``send_waiting`` then.
+        """
+        plan = self.snapshot.plans[0]
+        if any((*plan.request_waits, *plan.forward_waits, *plan.response_waits)):
+            raise RuntimeError("a phase of this chain waits; use `await chain.send_waiting(...)`")
+        exchange = self._begin(method, url, pieces, parts, None)
+        return self._sent(exchange)
+
+    async def send_waiting(
+        self,
+        method: str = "GET",
+        url: str = "/",
+        *,
+        pieces: Sequence[bytes] | None = None,
+        **parts: Unpack[RequestParts],
+    ) -> Sent:
+        """Run one exchange whose plugins may wait; as ``send`` else."""
+        ended = asyncio.Event()
+        exchange = self._begin(method, url, pieces, parts, ended.set)
+        await ended.wait()
+        return self._sent(exchange)
+
+    def _begin(
+        self,
+        method: str,
+        url: str,
+        pieces: Sequence[bytes] | None,
+        parts: RequestParts,
+        on_end: Callable[[], None] | None,
+    ) -> Exchange:
+        if pieces is None:
+            pieces = [parts.get("body", b"")]
+        else:
+            parts = {**parts, "body": b"".join(pieces)}
+        exchange = _make(self.snapshot, method, url, parts)
+        testing.recorder_of(exchange).on_end = on_end
+        testing.begin(exchange, self.snapshot, pieces)
+        return exchange
+
+    def _sent(self, exchange: Exchange) -> Sent:
+        recorder = testing.recorder_of(exchange)
+        received = self.target.received
+        return Sent(
+            status=recorder.status,
+            headers=Headers(recorder.headers),
+            body=recorder.body,
+            complete=recorder.complete,
+            interim=recorder.interim,
+            trailers=recorder.trailers,
+            forwarded=received.pop() if received else None,
+            exchange=exchange,
+        )
+
+
+def _snapshot(plugins: Sequence[object], route: str, path: str, target: StandIn) -> Snapshot:
+    phases: dict[str, Any] = {phase: bind_phase(plugins, phase) for phase in PHASES}
+    accept = phases.pop("accept")
+    shape: dict[str, Any] = {
+        "rewrites_bodies": any(getattr(plugin, "rewrites_bodies", False) for plugin in plugins),
+        "hold_request": max((getattr(plugin, "request_body_limit", 0) for plugin in plugins), default=0),
+        "hold_response": max((getattr(plugin, "response_body_limit", 0) for plugin in plugins), default=0),
+    }
+    plan = Plan(route, 0, target, Meter(), **phases, **shape)
+    unmatched = Plan("", -1, Unmatched(), Meter(), **phases, **shape)
+    return Snapshot(Router([Pattern(path, frozenset(), ())]), [plan], unmatched, accept=accept, name=b"test")
+
+
+def _make(snapshot: Snapshot, method: str, url: str, parts: RequestParts) -> Exchange:
+    split = urlsplit(url)
+    target = (split.path or "/") + (f"?{split.query}" if split.query else "")
+    fields = list(_pairs(parts.get("headers", ())))
+    known = {name.lower() for name, _ in fields}
+    body = parts.get("body", b"")
+    if b"host" not in known:
+        fields.insert(0, (b"host", (split.netloc or "test").encode("ascii")))
+    if body and not known & {b"content-length", b"transfer-encoding"}:
+        fields.append((b"content-length", b"%d" % len(body)))
+    lines = [f"{method} {target} HTTP/1.1".encode("latin-1"), *(b"%b: %b" % field for field in fields)]
+    client = parts.get("client", "192.0.2.1")
+    return testing.make_exchange(
+        b"\r\n".join([*lines, b"", b""]),
+        snapshot,
+        client=client.encode("ascii"),
+        peer=parts.get("peer", client).encode("ascii"),
+        secure=split.scheme == "https",
+        trusted=parts.get("trusted", False),
+    )
+
+
+def _pairs(headers: HeaderPairs) -> Iterable[tuple[bytes, bytes]]:
+    pairs = headers.items() if isinstance(headers, Mapping) else headers
+    return [
+        (
+            name.encode("latin-1") if isinstance(name, str) else name,
+            value.encode("latin-1") if isinstance(value, str) else value,
+        )
+        for name, value in pairs
+    ]
