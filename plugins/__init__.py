@@ -1,3 +1,13 @@
 """Hold the built-in plugins, one file each; the table is their list."""
 
-BUILT_IN: dict[str, str] = {}
+BUILT_IN: dict[str, str] = {
+    "headers": "plugins.headers:HeaderEditor",
+    "ip-filter": "plugins.ip_filter:IpFilter",
+    "rate-limit": "plugins.rate_limit:RateLimit",
+    "request-id": "plugins.request_id:RequestId",
+    "request-log": "plugins.request_log:RequestLogging",
+    "rewrite": "plugins.rewrite:Rewrite",
+    "size-limit": "plugins.size_limit:SizeLimit",
+    "timeout": "plugins.timeout:Timeout",
+    "trace": "plugins.trace:Trace",
+}
