@@ -38,6 +38,7 @@ def run(path: str | Path) -> int:
 
         def banner() -> None:
             print_banner(config, listeners[0], token if is_new else None)
+            log.info("serving")
 
         async def serve() -> int:
             if len(listeners) > 1:
