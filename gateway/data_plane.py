@@ -19,7 +19,6 @@ from core._fast.head_writer import Wording
 from core._fast.plan import Snapshot
 from core._fast.reactor import Reactor
 from core._fast.wheel import Wheel
-
 from core.config import Config, ServerConfig
 from core.plugin import Plugin
 from core.site import Site

@@ -7,9 +7,8 @@ from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 
-from core._fast.meter import Meter
-
 from core._fast.limiter import Limiter, table_size
+from core._fast.meter import Meter
 from core.metrics import CONTENT_TYPE, Metrics, open_region
 from core.shared_memory import Region
 
