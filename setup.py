@@ -1,8 +1,9 @@
 """Build the compiled modules: every core/_fast/*.pyx is one extension.
 
-AGORA_EXTENSIONS=head,router  builds only those (default: all)
-AGORA_SANITIZE=address        builds with that sanitizer (run under its preloaded runtime)
-AGORA_LEAKS=1                 builds with the live-object counters that the leak tests read
+AGORA_EXTENSIONS=head,router             builds only those; none: nothing (default: all)
+AGORA_SANITIZE=address,undefined         builds with those sanitizers, to run under their preloaded runtime
+AGORA_LEAKS=1                            also builds tests/leaks/census, which counts live objects
+AGORA_ANNOTATE=1                         writes an .html beside each source: where Python is called from C
 """
 
 import os
@@ -12,25 +13,26 @@ from Cython.Build import cythonize
 from setuptools import Extension, setup
 
 wanted = set(filter(None, os.environ.get("AGORA_EXTENSIONS", "").split(",")))
-sanitizer = os.environ.get("AGORA_SANITIZE", "")
-leaks = bool(os.environ.get("AGORA_LEAKS"))
+sanitizers = os.environ.get("AGORA_SANITIZE", "")
 
 compile_args = ["-O3", "-fno-strict-aliasing", "-Wno-unused-function", "-Wno-unreachable-code"]
 link_args: list[str] = []
-if sanitizer:
-    compile_args = ["-O1", "-g", f"-fsanitize={sanitizer}", "-fno-omit-frame-pointer"]
-    link_args = [f"-fsanitize={sanitizer}"]
+if sanitizers:
+    link_args = [f"-fsanitize={sanitizers}", "-fno-sanitize-recover=all"]
+    compile_args += ["-O1", "-g", "-fno-omit-frame-pointer", *link_args]
 
 sources = sorted(path for path in Path("core/_fast").glob("*.pyx") if not wanted or path.stem in wanted)
+if os.environ.get("AGORA_LEAKS"):
+    sources.append(Path("tests/leaks/census.pyx"))
+
 setup(
     ext_modules=cythonize(
         [
             Extension(
-                f"core._fast.{path.stem}",
+                ".".join(path.with_suffix("").parts),
                 [str(path)],
                 extra_compile_args=compile_args,
                 extra_link_args=link_args,
-                define_macros=[("AGORA_LEAKS", "1" if leaks else "0")],
             )
             for path in sources
         ],
@@ -41,6 +43,7 @@ setup(
             "cdivision": True,
             "initializedcheck": False,
             "embedsignature": True,
+            "auto_pickle": False,
             "freethreading_compatible": False,
         },
         annotate=bool(os.environ.get("AGORA_ANNOTATE")),
