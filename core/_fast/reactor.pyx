@@ -228,7 +228,9 @@ cdef class Reactor:
         if self.again:
             channels, self.again = self.again, []
             for channel in channels:
-                if not channel.paused and not channel.closing and not channel.ended:
+                if channel.paused:
+                    channel.missed = True
+                elif not channel.closing:
                     try:
                         channel.read()
                     except Exception:
