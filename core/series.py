@@ -3,7 +3,7 @@
 A family is a metric's name, kind and labels; a series is a family with values for its labels, and has the
 same cells in all blocks. The rule: a series, once placed, never moves, and all processes agree where it lies.
 New ones are written at the end, under the region's lock, and are there only once the new length is stored, so
-a process killed while it writes leaves nothing. Called by core/metrics.
+a process killed while it writes leaves nothing. Called by core/metrics_memory.
 """
 
 from __future__ import annotations
@@ -16,7 +16,6 @@ import msgspec
 
 from core._fast.cells import HISTOGRAM_WIDTH
 from core.errors import AgoraError
-from core.shared_memory import Region
 
 Kind = Literal["counter", "gauge", "histogram"]
 Merge = Literal["sum", "max"]
@@ -61,17 +60,20 @@ _encode = msgspec.json.Encoder().encode
 class Directory:
     """Know the families and series of a region, as far as they have been read.
 
-    NOTE: ``refresh`` and ``place`` are called under ``region.exclusive()``.
+    families:  by name
+    series:    their first cells, in the order of their making
+    next_cell: the first that is free
+    NOTE: ``refresh`` and ``place`` are called under the region's lock.
     """
 
-    def __init__(self, region: Region, begin: int, end: int, cells: int) -> None:
-        """Take the bytes of the region's buffer from ``begin`` to ``end``; a block has so many cells."""
+    def __init__(self, memory: memoryview, cells: int) -> None:
+        """Take the directory's own memory; a block has so many cells."""
         self.families: dict[str, Family] = {}
         self.series: dict[Series, int] = {}
         self.next_cell = SINK + HISTOGRAM_WIDTH
         self._known: dict[tuple[str, str], set[str]] = {}  # values of a family's label, without OTHER
-        self._used = region.buffer[begin : begin + 8].cast("q")
-        self._entries = region.buffer[begin + 8 : end]
+        self._used = memory[:8].cast("q")
+        self._entries = memory[8:]
         self._cells = cells
         self._read = 0
 

@@ -62,6 +62,19 @@ class TestCounting:
         metrics.counter("agora_answers_total", "Answers.", {"route": odd}).add()
         assert value(metrics.exposition(), "agora_answers_total", route=odd) == 1
 
+    def test_label_values_that_are_no_unicode_are_made_so(self, region: Region) -> None:
+        metrics = Metrics(region)
+        metrics.counter("agora_answers_total", "Answers.", {"route": "a\udcffb"}).add()
+        assert value(metrics.exposition(), "agora_answers_total", route="a?b") == 1
+
+    def test_texts_and_values_that_look_like_a_template_stay_as_they_are(self, region: Region) -> None:
+        metrics = Metrics(region)
+        labels = {"a": "%(b)s %s", "b": "\0a\0 {a} \x0b \u2028"}
+        metrics.counter("agora_answers_total", "100 % of\u2028answers \\ {a}.", labels).add(3)
+        text = metrics.exposition()
+        assert value(text, "agora_answers_total", **labels) == 3
+        assert "# HELP agora_answers_total 100 % of\u2028answers \\\\ {a}.\n".encode() in text
+
     def test_a_scale_turns_counted_units_into_exposed_ones(self, region: Region) -> None:
         metrics = Metrics(region)
         metrics.counter("agora_cpu_seconds_total", "Time.", scale=1e-9).add(2_500_000_000)
@@ -349,7 +362,8 @@ class TestSeveralProcesses:
         self, region: Region, start: Callable[[], Worker]
     ) -> None:
         workers = [start(), start(), start()]
-        order = "for n in range(300): metrics.counter('agora_hits_total', 'H', {'n': str(n)}, bound=999).add()"
+        name = "metrics.counter('agora_hits_total', 'Hits.', {'n': str(n)}, bound=999).add()"
+        order = f"for n in range(300): {name}"
         for worker in workers:
             worker.tell(order)
         for worker in workers:

@@ -4,6 +4,7 @@ import mmap
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from hypothesis import strategies as st
 from core._fast import limiter as compiled
 from core._fast import table
 from core._fast.limiter import Limiter, Windows, compile_windows, keyed_hash, table_size
+from core.shared_memory import region_path
 from core.windows import WindowInvalid
 from tests.core.fast.hammer import Hammer, open_limiter
 from tests.oracles.limiter import SECOND, Limits
@@ -44,6 +46,12 @@ class TestOneWindow:
         admitted(limiter, b"alice", windows, 60, now=SECOND)
         assert admitted(limiter, b"alice", windows, 1, now=2 * SECOND - 1) == 0
         assert admitted(limiter, b"alice", windows, 2, now=2 * SECOND) == 1
+
+    def test_rounds_no_interval_down(self) -> None:
+        limiter, windows = make(), compile_windows("7/minute")
+        admitted(limiter, b"alice", windows, 7)
+        assert admitted(limiter, b"alice", windows, 1, now=60 * SECOND // 7) == 0
+        assert admitted(limiter, b"alice", windows, 2, now=60 * SECOND // 7 + 1) == 1
 
     def test_tells_what_is_left_and_when_it_is_full_again(self) -> None:
         limiter, windows = make(), compile_windows("10/20s")
@@ -297,16 +305,15 @@ class TestTheTable:
 @pytest.fixture
 def data_dir(tmp_path: Path) -> Iterator[Path]:
     yield tmp_path
-    with_region, _ = open_limiter(tmp_path, 1 << 16)
-    with_region.unlink()
-    with_region.close()
+    region_path(tmp_path, "limits").unlink()
 
 
 class TestSeveralProcesses:
     CELLS = 1 << 16
 
     def hammers(self, data_dir: Path, count: int, **order: object) -> list[Hammer]:
-        return [Hammer(data_dir, data_dir / f"notes {n}", cells=self.CELLS, **order) for n in range(count)]
+        order.setdefault("cells", self.CELLS)
+        return [Hammer(data_dir, data_dir / f"notes {n}", **order) for n in range(count)]
 
     def run(self, hammers: list[Hammer]) -> list[int]:
         for hammer in hammers:
@@ -325,6 +332,20 @@ class TestSeveralProcesses:
         assert (
             self.run(self.hammers(data_dir, 3, windows=[f"1/{LONG}"], keys=30_000, rounds=2)) == [1] * 30_000
         )
+
+    def test_admit_new_keys_once_while_cells_of_old_ones_become_free_everywhere(self, data_dir: Path) -> None:
+        cells, keys = 1 << 14, 8_000
+        hammers = self.hammers(data_dir, 3, cells=cells, windows=[f"1/{LONG}"], keys=keys, rounds=40)
+        region, limiter = open_limiter(data_dir, cells)
+        start, old = time.monotonic_ns(), compile_windows("1/s")
+        for number in range(cells):
+            limiter.check(b"old %d" % number, old, start - 2 * SECOND + 20_000_000 + number * 10_000)
+        totals = self.run(hammers)
+        once = compile_windows(f"1/{LONG}")
+        late = [limiter.check(b"key %d" % n, once, start + 9 * SECOND).admitted for n in range(keys)]
+        region.close()
+        assert sum(totals) > 0
+        assert {now + later for now, later in zip(totals, late, strict=True)} == {1}
 
     def test_lose_nothing_of_a_wide_window_to_a_tight_one(self, data_dir: Path) -> None:
         texts = [f"1000/{LONG}", "300/365d"]
