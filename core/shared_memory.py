@@ -113,7 +113,7 @@ class Region:
             owner = os.fsencode(data_dir)
             found = (*wanted, secrets.token_bytes(32), owner if len(owner) <= 1024 else b"/")
             _make(fd, path, HEADER_SIZE + size, _HEADER.pack(*found))
-            _sweep(path)
+            sweep()
         fcntl.flock(fd, fcntl.LOCK_SH)
         mapping = mmap.mmap(fd, HEADER_SIZE + size)
         _unlock(fd, _OPENING)
@@ -184,6 +184,25 @@ def region_path(data_dir: Path, name: str) -> Path:
     return SHM / f"{_prefix()}{hashlib.sha256(identity.encode()).hexdigest()[:16]}-{name}"
 
 
+def sweep(inside: Path | None = None) -> None:
+    """Remove what nobody holds in /dev/shm and whose data directory is gone, or lies inside a folder.
+
+    Every making of a region sweeps. A folder is for test suites, whose gateways come and go by the hundred.
+    """
+    for left in SHM.glob(f"{_prefix()}*"):
+        with suppress(OSError, SharedMemoryUnusable):
+            fd = _open_file(left)
+            try:
+                _lock(fd, _OPENING, wait=False)
+                magic, *_, owner = _read_header(fd)
+                data_dir = Path(os.fsdecode(owner))
+                wanted = data_dir.exists() and not (inside and data_dir.is_relative_to(inside.resolve()))
+                if magic == _MAGIC and not wanted and _try_hold_alone(fd) and _is_at(fd, left):
+                    left.unlink()
+            finally:
+                os.close(fd)
+
+
 def _prefix() -> str:
     return f"agora-{os.geteuid()}-"
 
@@ -240,25 +259,6 @@ def _make(fd: int, path: Path, size: int, header: bytes) -> None:
         ) from error
     os.pwrite(fd, header[8:], 8)
     os.pwrite(fd, header[:8], 0)
-
-
-def _sweep(path: Path) -> None:
-    """Remove what gateways left in /dev/shm whose data directory is gone."""
-    if path.parent != SHM:
-        return
-    for left in SHM.glob(f"{_prefix()}*"):
-        if left == path:
-            continue
-        with suppress(OSError, SharedMemoryUnusable):
-            fd = _open_file(left)
-            try:
-                _lock(fd, _OPENING, wait=False)
-                magic, *_, data_dir = _read_header(fd)
-                orphan = magic == _MAGIC and not os.path.exists(data_dir)
-                if orphan and _try_hold_alone(fd) and _is_at(fd, left):
-                    left.unlink()
-            finally:
-                os.close(fd)
 
 
 def _try_hold_alone(fd: int) -> bool:

@@ -11,7 +11,15 @@ from pathlib import Path
 import pytest
 
 from core import shared_memory
-from core.shared_memory import HEADER_SIZE, SHM, Region, SharedMemoryInUse, SharedMemoryUnusable, region_path
+from core.shared_memory import (
+    HEADER_SIZE,
+    SHM,
+    Region,
+    SharedMemoryInUse,
+    SharedMemoryUnusable,
+    region_path,
+    sweep,
+)
 
 SIZE = 8192
 Open = Callable[..., Region]
@@ -297,6 +305,20 @@ class TestSweeping:
         region.close()
         for path in (paths[0], region.path):
             path.unlink()
+
+    def test_removes_what_lies_inside_a_folder_when_asked(self, tmp_path: Path) -> None:
+        regions = []
+        for name in ("a", "b", "c"):
+            (tmp_path / name).mkdir()
+            regions.append(Region.open(tmp_path / name, "test", SIZE, "test 1"))
+        regions[0].close()
+        regions[2].close()
+        sweep(inside=tmp_path / "a")
+        sweep(inside=tmp_path / "b")
+        assert [region.path.exists() for region in regions] == [False, True, True]
+        regions[1].close()
+        sweep(inside=tmp_path)
+        assert not any(region.path.exists() for region in regions)
 
     def test_leaves_what_is_still_held(self, tmp_path: Path) -> None:
         gone = tmp_path / "gone"
