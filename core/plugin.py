@@ -65,7 +65,7 @@ def check_plugin(plugin_class: type) -> None:
     name = f"{plugin_class.__module__}:{plugin_class.__qualname__}"
     config = getattr(plugin_class, "Config", None)
     if not (isinstance(config, type) and issubclass(config, PluginConfig)):
-        raise PluginInvalid(f"{name} has no options; declare `class Config(PluginConfig): ...` inside it")
+        raise PluginInvalid(f"{name} has no options struct; declare `class Config(PluginConfig)` in it")
     found = [phase for phase in PHASES if callable(getattr(plugin_class, phase, None))]
     if not found:
         raise PluginInvalid(f"{name} has no phase method; define one of {', '.join(PHASES)}")
