@@ -83,9 +83,9 @@ class Template(str):
             made.constant = None
         return made
 
-    def __getnewargs__(self) -> tuple[str]:
+    def __reduce__(self) -> tuple[type[Self], tuple[str]]:
         """Rebuild from the text (pickle, copy)."""
-        return (str(self),)
+        return type(self), (str(self),)
 
     @classmethod
     def from_plain(cls, value: Any, decoder: Decoder) -> Self:

@@ -71,9 +71,9 @@ class PathTemplate(str):
         made.parameters = frozenset(part[0] for part in made.parts if isinstance(part, tuple))
         return made
 
-    def __getnewargs__(self) -> tuple[str]:
+    def __reduce__(self) -> tuple[type[Self], tuple[str]]:
         """Rebuild from the text (pickle, copy)."""
-        return (str(self),)
+        return type(self), (str(self),)
 
     @classmethod
     def from_plain(cls, value: Any, decoder: Decoder) -> Self:
@@ -122,9 +122,9 @@ class LinearPattern(str):
             raise FieldInvalid(f"is no regular expression: {reason}", right) from None
         return made
 
-    def __getnewargs__(self) -> tuple[str]:
+    def __reduce__(self) -> tuple[type[Self], tuple[str]]:
         """Rebuild from the text (pickle, copy)."""
-        return (str(self),)
+        return type(self), (str(self),)
 
     @classmethod
     def from_plain(cls, value: Any, decoder: Decoder) -> Self:
@@ -133,9 +133,10 @@ class LinearPattern(str):
             raise FieldInvalid(f"must be a regular expression, not {describe_value(value)}")
         return cls(value)
 
-    def parts_of(self, replacement: str) -> list[bytes | int | str]:
+    def parts_of(self, replacement: str) -> list[bytes | int]:
         """Take a replacement apart into text and groups; raise FieldInvalid."""
-        parts: list[bytes | int | str] = []
+        names = {name.decode("ascii"): number for name, number in self.compiled.groupindex.items()}
+        parts: list[bytes | int] = []
         end = 0
         for found in REFERENCE.finditer(replacement):
             parts.append(replacement[end : found.start()].encode("ascii"))
@@ -144,11 +145,11 @@ class LinearPattern(str):
                 parts.append(b"\\")
             elif found["number"] and int(found["number"]) <= self.compiled.groups:
                 parts.append(int(found["number"]))
-            elif found["name"] and found["name"] in self.compiled.groupindex:
-                parts.append(found["name"])
+            elif found["name"] in names:
+                parts.append(names[found["name"]])
             else:
                 known = ["\\" + str(number) for number in range(1, self.compiled.groups + 1)]
-                known += [f"\\g<{name}>" for name in self.compiled.groupindex]
+                known += [f"\\g<{name}>" for name in names]
                 wrong = f"{found[0]!r} is no group of the pattern"
                 raise FieldInvalid(wrong, did_you_mean(found[0], known), "replacement")
         return [*parts, replacement[end:].encode("ascii")]

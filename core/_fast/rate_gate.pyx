@@ -165,7 +165,7 @@ cdef class RateGate:
     cdef Windows windows
     cdef Kind kinds[MOST_PARTS]
     cdef int count, told, prefix
-    cdef bint only_ip, admit_when_full
+    cdef bint admit_when_full
     cdef Lacking lacking
     cdef list names            # of headers, by part
     cdef tuple starts          # of the RateLimit field, by window
@@ -191,7 +191,6 @@ cdef class RateGate:
             self.kinds[self.count] = KINDS[kind]
             self.names.append(name.encode("ascii"))
             self.count += 1
-        self.only_ip = self.count == 1 and self.kinds[0] == BY_IP
         self.lacking = LACKING[lacking]
         self.admit_when_full = admit_when_full
         self.told = HEADERS[headers]
@@ -207,21 +206,12 @@ cdef class RateGate:
         """Take one request from the client's windows; return an answer if there is none left."""
         cdef Key key
         cdef Decision decision
-        cdef const char* data
-        cdef Py_ssize_t size
         cdef int outcome
         cdef Note note
-        cdef bytes client = exchange._client
         key.size = 0
-        if self.only_ip and memchr(PyBytes_AS_STRING(client), c":", PyBytes_GET_SIZE(client)) is NULL:
-            data = PyBytes_AS_STRING(client)
-            size = PyBytes_GET_SIZE(client)
-        else:
-            if not self.write_key(exchange, &key):
-                return None
-            data = key.data
-            size = key.size
-        outcome = self.limiter.decide(self.windows.items, self.windows.count, data, size,
+        if not self.write_key(exchange, &key):
+            return None
+        outcome = self.limiter.decide(self.windows.items, self.windows.count, key.data, key.size,
                                       monotonic_ns() if self.clock is None else self.clock(), &decision)
         if outcome == FULL:
             return self.when_full()
@@ -272,8 +262,12 @@ cdef class RateGate:
         cdef str text
         if kind == BY_IP:
             data = PyBytes_AS_STRING(exchange._client)
-            size = network_of(data, PyBytes_GET_SIZE(exchange._client), self.prefix, network)
-            add_part(key, c"i", network, size, self.limiter.secret)
+            size = PyBytes_GET_SIZE(exchange._client)
+            # PERF: an IPv4 address is its own network; reading it costs as much as the decision.
+            if memchr(data, c":", size) is not NULL:
+                size = network_of(data, size, self.prefix, network)
+                data = network
+            add_part(key, c"i", data, size, self.limiter.secret)
             return True
         if kind == BY_HEADER:
             field = exchange.request.headers.find(PyBytes_AS_STRING(name), PyBytes_GET_SIZE(name))

@@ -46,7 +46,7 @@ cdef class SizeGate:
         self.header_count = header_count
 
     def request(self, Exchange exchange not None):
-        """Refuse a request whose head is too large or announces too large a body; limit both bodies."""
+        """Refuse a request whose head is too large or announces too large a body; limit the body."""
         if self.uri and exchange.request.head.target_len > self.uri:
             return TARGET
         if self.query and exchange.request.head.query_len > self.query:
@@ -57,16 +57,19 @@ cdef class SizeGate:
             if exchange.request.head.content_length > self.request_body:
                 return BODY
             exchange.max_request_body = self.request_body
-        if self.response_body:
-            exchange.max_response_body = self.response_body
         return None
 
     def response(self, Exchange exchange not None):
-        """Answer in place of a target that announces too large a body."""
+        """Answer in place of a target that announces too large a body; limit one that does not say."""
         cdef Response response = exchange._response
-        if self.response_body and response.body is None and response.content_length > self.response_body:
+        # NOTE: what has its body here is an answer of the gateway's own.
+        if self.response_body == 0 or response.body is not None:
+            return
+        if response.content_length > self.response_body:
             response.copy(ANSWER)
             exchange.problem = response.problem
+        else:
+            exchange.max_response_body = self.response_body
 
     cdef bint too_much(self, Headers headers) noexcept:
         cdef int64_t size, total = 0
