@@ -65,7 +65,7 @@ class Lifespan:
 
     async def shutdown(self, seconds: float = SHUTDOWN_SECONDS) -> None:
         """Stop the application; what goes wrong is logged, and so is taking longer than ``seconds``."""
-        if self._task is None:
+        if self._task is None or self._task.done():
             return
         try:
             async with asyncio.timeout(seconds):

@@ -8,27 +8,21 @@ without hop-by-hop fields, after the plugins. Built by gateway/snapshot; each ex
 import asyncio
 from urllib.parse import unquote_to_bytes
 
-from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
-from libc.stdint cimport uint32_t
+from cpython.bytes cimport PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 
 from core._fast.app_run cimport HttpRun, number_of
 from core._fast.app_websocket cimport WebSocketRun, handshake_refusal, wants_websocket
-from core._fast.chars cimport equal_ignoring_case, lower_char
+from core._fast.asgi_fields cimport pairs_of
+from core._fast.chars cimport equal_ignoring_case
 from core._fast.exchange cimport Exchange, Target
 from core._fast.head cimport Head
-from core._fast.headers cimport (
-    FIELD_FRAMING, FIELD_HOP_BY_HOP, H_EXPECT, H_HOST, H_X_FORWARDED_PROTO, Field, Headers,
-)
+from core._fast.headers cimport H_EXPECT, H_HOST, H_X_FORWARDED_PROTO, Field
 
-from core._fast.headers import KNOWN_NAMES
 from core.websocket import MESSAGE_LIMIT, split_list
 
 cdef dict ASGI = {"version": "3.0", "spec_version": "2.5"}
 cdef dict HTTP_EXTENSIONS = {"http.response.trailers": {}, "http.response.early_hint": {}}
 cdef dict WEBSOCKET_EXTENSIONS = {"websocket.http.response": {}}
-
-
-cdef list known_names = [name for _, name, _ in sorted([(0, b"", 0), *KNOWN_NAMES])]
 
 
 cdef bytes text(const char* data, Py_ssize_t size):
@@ -141,34 +135,12 @@ cdef str scheme_of(Exchange exchange):
     return "https" if exchange.secure else "http"
 
 
-cdef bytes lower_name(const Field* field):
-    """Return a field's name in lower case; one object for each known name."""
-    cdef bytes name
-    cdef char* letters
-    cdef uint32_t i
-    if field.id:
-        return <bytes>known_names[field.id]
-    name = PyBytes_FromStringAndSize(NULL, field.name_len)
-    letters = PyBytes_AS_STRING(name)
-    for i in range(field.name_len):
-        letters[i] = <char>lower_char(<unsigned char>field.name[i])
-    return name
-
-
 cdef list fields_of(Exchange exchange):
     """List the end-to-end fields, names in lower case, Host first and as it is in force."""
     cdef Head* head = &exchange.request.head
-    cdef Headers headers = exchange.request.headers
-    cdef Field* field
-    cdef list fields = []
-    cdef int i
+    cdef list fields = pairs_of(exchange.request.headers, H_HOST, H_EXPECT)
     if head.host_len:
-        fields.append((b"host", text(head.host, head.host_len)))
-    for i in range(headers.count):
-        field = &headers.fields[i]
-        if field.flags & (FIELD_HOP_BY_HOP | FIELD_FRAMING) or field.id == H_HOST or field.id == H_EXPECT:
-            continue
-        fields.append((lower_name(field), text(field.value, field.value_len)))
+        fields.insert(0, (b"host", text(head.host, head.host_len)))
     if exchange.request.body is not None:
         if exchange.request.body or head.content_length >= 0:
             fields.append((b"content-length", b"%d" % PyBytes_GET_SIZE(exchange.request.body)))

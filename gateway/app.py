@@ -1,0 +1,149 @@
+"""Be an ASGI application: the gateway under any ASGI server, beside the native door.
+
+The rule it guards: nothing is read when this is imported; a configuration is read when the server starts the
+application, or at the first request where a server does not. Each event loop has its own data plane, with
+the same plans as the native door. ``uvicorn gateway.app:app`` with AGORA_CONFIG set, or `create_app(config)`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
+from pathlib import Path
+from typing import IO, Any
+
+from starlette.applications import Starlette
+
+from core._fast.asgi_door import serve_http
+from core._fast.asgi_websocket import serve_websocket
+from core.config import Config
+from core.decode import ConfigInvalid, ConfigProblem
+from gateway.config import load
+from gateway.control import system_routes
+from gateway.data_plane import DataPlane
+from gateway.identity import lock_data_dir
+from gateway.watch import WatchedFile
+
+log = logging.getLogger("agora")
+
+Message = MutableMapping[str, Any]
+CONFIG_VARIABLE = "AGORA_CONFIG"
+
+
+class AsgiGateway:
+    """Serve HTTP and WebSocket scopes on the data plane of the running loop."""
+
+    def __init__(self, config: Config | str | Path | None = None) -> None:
+        self._config = config
+        self._planes: dict[asyncio.AbstractEventLoop, asyncio.Task[DataPlane]] = {}
+        self._lock: IO[str] | None = None
+
+    async def __call__(
+        self,
+        scope: Message,
+        receive: Callable[[], Awaitable[Message]],
+        send: Callable[[Message], Awaitable[None]],
+    ) -> None:
+        """Serve one scope."""
+        plane = await self.plane()
+        serve = serve_http if scope["type"] == "http" else serve_websocket
+        await serve(plane.door, scope, receive, send)
+
+    async def plane(self) -> DataPlane:
+        """Return the running loop's data plane; the first call on a loop starts it."""
+        loop = asyncio.get_running_loop()
+        starting = self._planes.get(loop)
+        if starting is None:
+            starting = self._planes[loop] = loop.create_task(self._start())
+        try:
+            return await asyncio.shield(starting)
+        except Exception:
+            self._planes.pop(loop, None)  # the next request tries again
+            raise
+
+    @contextlib.asynccontextmanager
+    async def lifespan(self, _: Starlette) -> AsyncIterator[None]:
+        """Start with the server, follow the configuration file, stop with the server."""
+        watched = None if isinstance(self._config, Config) else WatchedFile(self._file())
+        plane = await self.plane()
+        following = asyncio.create_task(self._follow(plane, watched))
+        try:
+            yield
+        finally:
+            plane.ready = False
+            following.cancel()
+            await asyncio.wait({following})
+            del self._planes[asyncio.get_running_loop()]
+            await plane.close()
+            self._unlock()
+
+    # -- private -------------------------------------------------------------------------------------
+
+    async def _start(self) -> DataPlane:
+        await self._abandon()
+        config = self._config
+        if not isinstance(config, Config):
+            config = await asyncio.to_thread(load, self._file())
+        self._lock = self._lock or lock_data_dir(config.server.data_dir, shared=True)
+        plane = DataPlane(config)
+        await plane.start(system_routes)
+        return plane
+
+    def _file(self) -> Path:
+        if isinstance(self._config, str | Path):
+            return Path(self._config)
+        if not (named := os.environ.get(CONFIG_VARIABLE)):
+            right = f"set {CONFIG_VARIABLE} to a configuration file, or call create_app(config)"
+            raise ConfigInvalid([ConfigProblem("", CONFIG_VARIABLE, "is not set", right)])
+        return Path(named)
+
+    async def _follow(self, plane: DataPlane, watched: WatchedFile | None) -> None:
+        """Reload when the configuration file changes."""
+        if watched is None:
+            return
+
+        async def reload() -> None:
+            watched.note()
+            try:
+                await plane.swap(await asyncio.to_thread(load, self._file()))
+            except Exception as error:
+                log.error("reload refused, the old configuration stays: %s", error)
+            else:
+                log.info("reloaded %s", self._file())
+
+        await watched.follow(reload, asyncio.Event())
+
+    async def _abandon(self) -> None:
+        """Close what was served on loops that are closed by now: nobody told us that they would be."""
+        for loop in [loop for loop in self._planes if loop.is_closed()]:
+            started = self._planes.pop(loop)
+            if started.done() and not started.cancelled() and started.exception() is None:
+                try:
+                    await started.result().close()
+                except Exception:
+                    log.debug("a data plane was left behind by its loop", exc_info=True)
+
+    def _unlock(self) -> None:
+        if self._lock is not None and not self._planes:
+            self._lock.close()
+            self._lock = None
+
+
+def create_app(config: Config | str | Path | None = None) -> Starlette:
+    """Return the gateway as a Starlette application.
+
+    ``config`` is a configuration or the path of a file; None: the file that AGORA_CONFIG names, looked up
+    when the application starts. Routes added to it stand before the gateway's own.
+    """
+    gateway = AsgiGateway(config)
+    app = Starlette(lifespan=gateway.lifespan)
+    app.state.gateway = gateway
+    app.router.redirect_slashes = False
+    app.router.default = gateway
+    return app
+
+
+app = create_app()
