@@ -96,6 +96,13 @@ def test_compiled_code_knows_no_configuration_and_no_domain(path: Path) -> None:
     assert not {imported for imported in seen if (layer_of(imported) or 0) > LAYERS.index("core")}
 
 
+@pytest.mark.parametrize("path", COMPILED, ids=lambda path: path.name)
+def test_what_compiled_code_is_built_from_imports_nothing_compiled_in_return(path: Path) -> None:
+    for module in {imported for imported in reached_from(path) if layer_of(imported) == LAYERS.index("core")}:
+        source = ROOT / (module.replace(".", "/") + ".py")
+        assert not [imported for imported in imports_of(source) if layer_of(imported) == 0], module
+
+
 @pytest.mark.parametrize("engine", ENGINES)
 def test_no_engine_imports_another(engine: str) -> None:
     others = {f"engines.{other}" for other in ENGINES if other != engine}

@@ -1,4 +1,4 @@
-from asyncio import BaseTransport
+from asyncio import BaseTransport, Protocol
 from collections.abc import Callable
 
 from core._fast.exchange import Downstream
@@ -62,7 +62,7 @@ class Door:
     @property
     def draining(self) -> bool: ...
 
-class ClientConnection(Downstream):
+class ClientConnection(Downstream, Protocol):  # NOTE: a Protocol for asyncio's types only
     def connection_made(self, transport: BaseTransport) -> None: ...
     def connection_lost(self, error: Exception | None) -> None: ...
     def data_received(self, data: bytes) -> None: ...
