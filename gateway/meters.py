@@ -16,13 +16,18 @@ RATE_CELLS = 1 << 18  # keys with a rate at one time, over all windows; 16 bytes
 SPARE_SLOTS = 8  # workers that still drain while their successors run, and processes of the ASGI door
 
 
+def open_metrics(data_dir: Path, workers: int, *, fresh: bool = False) -> Region:
+    """Open the metrics of a data directory; ``fresh``: from zero, unless another process has them open."""
+    return open_region(data_dir, slots=workers + SPARE_SLOTS, fresh=fresh)
+
+
 class Meters:
     """Open the shared memory of a data directory for one worker."""
 
     def __init__(self, data_dir: Path, *, workers: int) -> None:
         self._rates = Region.open(data_dir, "rates", table_size(RATE_CELLS), f"rates 1, {RATE_CELLS} cells")
         self.limiter = Limiter(self._rates.buffer, self._rates.secret)
-        self._region = open_region(data_dir, slots=workers + SPARE_SLOTS)
+        self._region = open_metrics(data_dir, workers)
         self.metrics = Metrics(self._region)
         gauge = self.metrics.gauge("agora_connections", "Open client connections.")
         self.connections: Callable[[int], None] = gauge.add

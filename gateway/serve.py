@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import signal
+from contextlib import closing
 from pathlib import Path
 
 import uvloop
@@ -17,7 +18,9 @@ from gateway.data_plane import worker_count
 from gateway.identity import admin_token, lock_data_dir
 from gateway.listeners import open_listeners
 from gateway.logs import configure_logs
+from gateway.meters import open_metrics
 from gateway.supervisor import Supervisor
+from gateway.watch import WatchedFile
 from gateway.worker import Worker, raise_file_limit
 
 log = logging.getLogger("agora")
@@ -28,13 +31,16 @@ def run(path: str | Path) -> int:
     # NOTE: a reload that is asked for too early waits; it would end the process.
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})
     file = Path(path)
+    watched = WatchedFile(file)
     config = load(file)
     configure_logs()
     raise_file_limit()
     data_dir = Path(config.server.data_dir)
-    with lock_data_dir(data_dir):
+    workers = worker_count(config.server)
+    # NOTE: the metrics of an earlier run end here; held open, they outlive the workers that count in them.
+    with lock_data_dir(data_dir), closing(open_metrics(data_dir, workers, fresh=True)):
         token, is_new = admin_token(config.admin, data_dir)
-        listeners = open_listeners(config.server.listen, worker_count(config.server))
+        listeners = open_listeners(config.server.listen, workers)
 
         def banner() -> None:
             print_banner(config, listeners[0], token if is_new else None)
@@ -42,8 +48,8 @@ def run(path: str | Path) -> int:
 
         async def serve() -> int:
             if len(listeners) > 1:
-                return await Supervisor(file, config, listeners).run(banner)
-            await Worker(file, config, listeners[0]).run(banner, watch=True)
+                return await Supervisor(file, config, listeners, watched).run(banner)
+            await Worker(file, config, listeners[0], watched=watched).run(banner)
             return 0
 
         code = uvloop.run(serve())
