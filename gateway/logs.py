@@ -46,4 +46,3 @@ def configure_logs(level: int = logging.INFO) -> None:
     logging.basicConfig(stream=sys.stderr, level=level, format=FORMAT, force=True)
     for name in NOISY:
         logging.getLogger(name).addFilter(RateFilter())
-    logging.getLogger("watchfiles").setLevel(logging.WARNING)

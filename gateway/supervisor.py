@@ -21,7 +21,7 @@ from core.config import Config
 from core.decode import ConfigInvalid
 from gateway.config import load
 from gateway.leash import Leash
-from gateway.watch import watch_file
+from gateway.watch import WatchedFile
 
 log = logging.getLogger("agora")
 FIRST_PAUSE, LONGEST_PAUSE = 0.1, 10.0  # seconds before a dead worker is replaced
@@ -40,8 +40,11 @@ class Held:
 class Supervisor:
     """Run workers of one configuration file, one for each set of listening sockets."""
 
-    def __init__(self, file: Path, config: Config, listeners: list[list[socket.socket]]) -> None:
+    def __init__(
+        self, file: Path, config: Config, listeners: list[list[socket.socket]], watched: WatchedFile
+    ) -> None:
         self.file = file
+        self.watched = watched
         self.config = config
         self.listeners = listeners
         self.stopping = asyncio.Event()
@@ -61,7 +64,7 @@ class Supervisor:
         loop.add_signal_handler(signal.SIGHUP, lambda: self._start(self.reload()))
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGHUP})
         keepers = [self._start(self._keep(number, ready)) for number in range(len(self.listeners))]
-        watcher = self._start(watch_file(self.file, self.reload, self.stopping))
+        watcher = self._start(self.watched.follow(self.reload, self.stopping))
         await self.stopping.wait()
         for listener in (listener for own in self.listeners for listener in own):
             listener.close()
@@ -83,6 +86,7 @@ class Supervisor:
 
     async def reload(self) -> None:
         """Have the workers reload, if the file is good."""
+        self.watched.note()
         try:
             self.config = await asyncio.to_thread(load, self.file)
         except ConfigInvalid as error:

@@ -1,64 +1,48 @@
-"""Notice that the configuration file has changed.
+"""Notice that the configuration file has changed, by looking at it.
 
-The rule it guards: files that are written into are followed, and files that are replaced, and links that come
-to lead elsewhere; where the system tells of no changes, the file is looked at from time to time.
+The rule it guards: no change is missed, from the moment that the file was first read; files are followed that
+are written into, that are replaced, and that are links which come to lead elsewhere. Called by the worker, or
+by the supervisor of several.
 """
 
 from __future__ import annotations
 
 import asyncio
-import logging
+import os
 from collections.abc import Awaitable, Callable
-from contextlib import aclosing
 from pathlib import Path
 
-from watchfiles import awatch
+LOOK = 0.25  # seconds between two looks; what has changed is read when it is the same in two of them
 
-LOOK = 5_000  # milliseconds after which the file is read even if nothing was noticed
+# NOTE: notices of changes from the system are not used: they tell of folders, not of what a chain of links
+# leads to, there is none for what changed before they were asked for, and some file systems send none.
 
-log = logging.getLogger("agora")
 
+class WatchedFile:
+    """Know whether a file has changed since it was last read."""
 
-async def watch_file(file: Path, changed: Callable[[], Awaitable[None]], stop: asyncio.Event) -> None:
-    """Call ``changed`` after each change of the file's content, until ``stop`` is set."""
-    before = await asyncio.to_thread(_content, file)
-    while not stop.is_set():
-        folders = await asyncio.to_thread(_folders, file)
-        watcher = awatch(
-            *folders,
-            watch_filter=None,
-            stop_event=stop,
-            recursive=False,
-            step=50,
-            debounce=400,
-            rust_timeout=LOOK,
-            yield_on_timeout=True,
-        )
+    def __init__(self, file: Path) -> None:
+        self._file = file
+        self.note()
+
+    def note(self) -> None:
+        """Take note that the file is read now."""
+        self._known = self._stamp()
+
+    async def follow(self, changed: Callable[[], Awaitable[None]], stop: asyncio.Event) -> None:
+        """Call ``changed``, which takes note, after each change, until ``stop`` is set."""
+        last = self._known
+        while not stop.is_set():
+            await asyncio.sleep(LOOK)
+            stamp = await asyncio.to_thread(self._stamp)
+            if stamp and stamp == last != self._known:
+                await changed()
+            last = stamp
+
+    def _stamp(self) -> tuple[int, ...]:
+        """Return what is different when the file has changed; nothing while there is none."""
         try:
-            async with aclosing(watcher):
-                async for _ in watcher:
-                    content = await asyncio.to_thread(_content, file)
-                    if content and content != before:
-                        before = content
-                        await changed()
-                    if await asyncio.to_thread(_folders, file) != folders:
-                        break
-        except OSError as error:
-            log.error("cannot watch %s any more, SIGHUP reloads it: %s", file, error)
-            return
-
-
-def _content(file: Path) -> bytes:
-    """Return what the file says; nothing while an editor replaces it, or has emptied it to write it anew."""
-    try:
-        return file.read_bytes()
-    except OSError:
-        return b""
-
-
-def _folders(file: Path) -> set[Path]:
-    """Return the folders where a change can show: the file's own, and that of what it is a link to.
-
-    NOTE: folders, since a file that is replaced would be lost.
-    """
-    return {folder for folder in (file.absolute().parent, file.resolve().parent) if folder.is_dir()}
+            status = os.stat(self._file)
+        except OSError:
+            return ()
+        return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns

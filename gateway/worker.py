@@ -30,7 +30,7 @@ from gateway.data_plane import DataPlane, worker_count
 from gateway.leash import Collar
 from gateway.logs import configure_logs
 from gateway.tls import server_context
-from gateway.watch import watch_file
+from gateway.watch import WatchedFile
 
 log = logging.getLogger("agora")
 
@@ -43,10 +43,18 @@ class Closable(Protocol):
 
 
 class Worker:
-    """Serve a configuration file on listening sockets."""
+    """Serve a configuration file on listening sockets; reload it when it changes, if it is watched."""
 
-    def __init__(self, file: Path, config: Config, listeners: list[socket.socket], number: int = 0) -> None:
+    def __init__(
+        self,
+        file: Path,
+        config: Config,
+        listeners: list[socket.socket],
+        number: int = 0,
+        watched: WatchedFile | None = None,
+    ) -> None:
         self.file = file
+        self.watched = watched
         self.config = config
         self.listeners = listeners
         self.number = number
@@ -56,10 +64,8 @@ class Worker:
         self._reloading = asyncio.Lock()
         self._tasks: set[asyncio.Task[None]] = set()
 
-    async def run(
-        self, ready: Callable[[], None] | None = None, *, watch: bool = False, collar: Collar | None = None
-    ) -> None:
-        """Serve until SIGTERM or SIGINT; ``watch`` reloads when the file changes, ``collar`` when told to."""
+    async def run(self, ready: Callable[[], None] | None = None, collar: Collar | None = None) -> None:
+        """Serve until SIGTERM or SIGINT, or until the supervisor at the other end of the collar is gone."""
         loop = asyncio.get_running_loop()
         async with self._reloading:
             loop.add_signal_handler(signal.SIGHUP, self.reload_soon)
@@ -69,8 +75,8 @@ class Worker:
         servers = [await self._listen(listener) for listener in self.listeners]
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self.stop)
-        if watch:
-            self._start(watch_file(self.file, self.reload, self.stopping))
+        if self.watched is not None:
+            self._start(self.watched.follow(self.reload, self.stopping))
         if collar is not None:
             self._start(self._obey(collar))
         # PERF: what was made at start-up lives on; keep the collector from walking it (bench: fixed answer)
@@ -98,6 +104,8 @@ class Worker:
         """Read the file and put it in force, or log why not and keep what is."""
         async with self._reloading:
             try:
+                if self.watched is not None:
+                    self.watched.note()
                 config = await asyncio.to_thread(load, self.file)
                 fixed = _settings_fixed_at_start(self.config, config)
                 if fixed:
