@@ -1,8 +1,10 @@
 """Hold core/_fast/pool to its rules: against a slow oracle, and one by one."""
 
 import re
+from itertools import permutations
 from pathlib import Path
 
+import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
@@ -105,6 +107,19 @@ def test_forgets_a_connection_once_however_often_it_is_dropped() -> None:
     assert (pool.connections, pool.connecting) == (1, 0)
 
 
+@pytest.mark.parametrize("dropped", list(permutations(range(4), 3)), ids=str)
+def test_keeps_the_others_in_order_whichever_idle_ones_are_dropped(dropped: tuple[int, ...]) -> None:
+    pool = a_pool()
+    slots = [open_slot(pool) for _ in range(4)]
+    for at, slot in enumerate(slots):
+        pool.give(slot, at)
+    for number in dropped:
+        pool.drop(slots[number])
+    kept = next(slot for number, slot in enumerate(slots) if number not in dropped)
+    assert pool.expired(100 * SECOND) is kept
+    assert [pool.take(5), pool.take(5)] == [kept, None]
+
+
 def test_counts_the_exchanges_begun_on_a_connection() -> None:
     pool = a_pool()
     slot = open_slot(pool)
@@ -169,8 +184,8 @@ class PoolBesideOracle(RuleBasedStateMachine):
     """Do the same to the pool and to the oracle; after each step both tell the same."""
 
     @initialize(
-        max_connections=st.integers(0, 5),
-        max_idle=st.integers(0, 4),
+        max_connections=st.integers(0, 12),
+        max_idle=st.integers(0, 8),
         max_waiting=st.integers(0, 3),
         keep_alive=st.integers(0, 20),
     )
