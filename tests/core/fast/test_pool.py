@@ -5,6 +5,7 @@ from itertools import permutations
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
@@ -138,17 +139,20 @@ def test_serves_who_has_waited_longest() -> None:
     assert [waiter and waiter.owner for waiter in found] == ["a", "b", "c", None]
 
 
-def test_lets_a_waiter_leave_from_anywhere_in_the_queue() -> None:
-    for leaving in range(3):
-        pool = a_pool()
-        waiters = [pool.enqueue(number) for number in range(3)]
-        gone = waiters[leaving]
+@pytest.mark.parametrize("leaving", list(permutations(range(4), 3)), ids=str)
+def test_keeps_the_others_in_order_whichever_waiters_leave(leaving: tuple[int, ...]) -> None:
+    pool = a_pool()
+    waiters = [pool.enqueue(number) for number in range(4)]
+    for number in leaving:
+        gone = waiters[number]
         assert gone is not None
         pool.leave(gone)
         pool.leave(gone)
-        assert pool.waiting == 2
-        left = [pool.next_waiter() for _ in range(2)]
-        assert [waiter and waiter.owner for waiter in left] == [n for n in range(3) if n != leaving]
+    assert pool.waiting == 1
+    pool.enqueue("last")
+    kept = next(number for number in range(4) if number not in leaving)
+    found = [pool.next_waiter() for _ in range(3)]
+    assert [waiter and waiter.owner for waiter in found] == [kept, "last", None]
 
 
 def test_refuses_a_waiter_when_the_queue_is_full() -> None:
@@ -186,10 +190,22 @@ class PoolBesideOracle(RuleBasedStateMachine):
     @initialize(
         max_connections=st.integers(0, 12),
         max_idle=st.integers(0, 8),
-        max_waiting=st.integers(0, 3),
-        keep_alive=st.integers(0, 20),
+        max_waiting=st.integers(0, 8),
+        keep_alive=st.sampled_from([0, 5, 100]),
+        opened=st.integers(0, 12),
+        given=st.integers(0, 12),
+        queued=st.integers(0, 8),
     )
-    def begin(self, max_connections: int, max_idle: int, max_waiting: int, keep_alive: int) -> None:
+    def begin(
+        self,
+        max_connections: int,
+        max_idle: int,
+        max_waiting: int,
+        keep_alive: int,
+        opened: int,
+        given: int,
+        queued: int,
+    ) -> None:
         self.pool = Pool(max_connections, max_idle, max_waiting, keep_alive)
         self.oracle = SlowPool(max_connections, max_idle, max_waiting, keep_alive)
         self.now = 1
@@ -198,6 +214,15 @@ class PoolBesideOracle(RuleBasedStateMachine):
         self.queued: list[Waiter] = []
         self.named = 0
         self.uses: dict[Slot, int] = {}
+        # NOTE: most of what can go wrong needs a pool and a queue that are not empty.
+        for _ in range(opened):
+            self.reserve()
+        for _ in range(len(self.reserved)):
+            self.open_one(0)
+        for _ in range(min(given, len(self.taken))):
+            self.give_one(0)
+        for _ in range(queued):
+            self.wait()
 
     @rule(passed=st.integers(1, 12))
     def let_time_pass(self, passed: int) -> None:
@@ -226,7 +251,10 @@ class PoolBesideOracle(RuleBasedStateMachine):
     @precondition(lambda self: self.reserved)
     @rule(data=st.data())
     def open(self, data: st.DataObject) -> None:
-        slot = self.reserved.pop(data.draw(st.integers(0, len(self.reserved) - 1)))
+        self.open_one(data.draw(st.integers(0, len(self.reserved) - 1)))
+
+    def open_one(self, place: int) -> None:
+        slot = self.reserved.pop(place)
         self.pool.opened(slot)
         self.oracle.opened(slot)
         self.taken.append(slot)
@@ -235,7 +263,10 @@ class PoolBesideOracle(RuleBasedStateMachine):
     @precondition(lambda self: self.taken)
     @rule(data=st.data())
     def give(self, data: st.DataObject) -> None:
-        slot = self.taken.pop(data.draw(st.integers(0, len(self.taken) - 1)))
+        self.give_one(data.draw(st.integers(0, len(self.taken) - 1)))
+
+    def give_one(self, place: int) -> None:
+        slot = self.taken.pop(place)
         kept = self.pool.give(slot, self.now)
         assert kept == self.oracle.give(slot, self.now)
         assert (slot.connection is not None) == kept
@@ -299,3 +330,4 @@ class PoolBesideOracle(RuleBasedStateMachine):
 
 
 TestPoolBesideOracle = PoolBesideOracle.TestCase
+TestPoolBesideOracle.settings = settings(max_examples=300)
