@@ -50,7 +50,9 @@ class Gateway:
         """Send a request on a connection of its own; return everything up to the close."""
         client = await self.connect()
         client.send(request)
-        return await client.read_all()
+        received = await client.read_all()
+        client.abort()
+        return received
 
     async def ask(self, request: bytes, *, to_head: bool = False) -> Answer:
         """Send a request on a connection of its own; return the answer to it."""

@@ -1,10 +1,11 @@
 from libc.stdint cimport int64_t
 
 from core._fast.chunked cimport ChunkedDecoder
-from core._fast.exchange cimport Downstream, Exchange, Snapshot
+from core._fast.exchange cimport Downstream, Exchange
 from core._fast.head cimport HeadScan, Limits
 from core._fast.head_writer cimport Framing, Wording
 from core._fast.link cimport Link
+from core._fast.plan cimport Snapshot
 from core._fast.wheel cimport Timer, Wheel
 
 cdef class Door:
@@ -40,13 +41,15 @@ cdef class ClientConnection(Downstream):
     cdef Timer timer
     cdef Exchange exchange
     cdef State state
-    cdef bint chunked, reading, keep, wants_more
+    cdef bint chunked, reading, keep
+    cdef bint counted                  # among those of its address
     cdef bint continue_due             # the client waits for 100 Continue
     cdef Framing framing
     cdef int64_t body_left             # of a request's body by length
     cdef int64_t response_left         # of a response's body by length
     cdef int64_t drained               # bytes thrown away
     cdef int64_t body_mark             # bytes_in at the last look at the sender's rate
+    cdef int64_t unsent_mark           # bytes that the reader had not taken at the last look
     cdef ChunkedDecoder decoder
     cdef bytearray partial             # of a head that came in pieces
     cdef HeadScan scan
@@ -65,6 +68,9 @@ cdef class ClientConnection(Downstream):
     cdef int _linger(self) except -1
     cdef int _fired(self, int64_t now) except -1
     cdef int _slow_body(self, int64_t now) except -1
+    cdef int _watch_reader(self) except -1
+    cdef int _slow_reader(self, int64_t now) except -1
+    cdef int _put_off(self, bytes data, Py_ssize_t at) except -1
     cdef int _ready(self) except -1
     cdef Py_ssize_t _broken_body(self, int code, Py_ssize_t size) except -1
     cdef bint _head_complete(self)

@@ -31,6 +31,7 @@ log = logging.getLogger("agora.client")
 
 cdef enum:
     COPIED = 16384             # bytes of a body's piece that are copied behind the head rather than sent beside it
+    COLLECTED = 65536          # bytes of answers to pipelined requests that are sent at once
     DRAINED = 262144           # bytes of an unwanted request body that are read rather than closing the connection
     LINGERED = 1048576         # bytes read before a connection is closed under a sending peer
 
@@ -145,6 +146,7 @@ cdef class ClientConnection(Downstream):
         door.gauge(1)
         door.open.add(self)
         if door.max_per_address:
+            self.counted = True
             door.addresses[self.peer] = door.addresses.get(self.peer, 0) + 1
         if (door.max_connections and door.connections > door.max_connections) or (
             door.max_per_address and door.addresses[self.peer] > door.max_per_address
@@ -165,7 +167,7 @@ cdef class ClientConnection(Downstream):
         door.open.discard(self)
         if door.draining and door.connections == 0:
             door.drained()
-        if door.max_per_address:
+        if self.counted:
             left = door.addresses[self.peer] - 1
             if left:
                 door.addresses[self.peer] = left
@@ -209,10 +211,12 @@ cdef class ClientConnection(Downstream):
         self.link.blocked = True
         if self.exchange is not None:
             self.exchange.pause_response()
-        self.door.wheel.arm(self.timer, monotonic_ns() + self.door.write_timeout)
+        self._watch_reader()
 
     def resume_writing(self):
         self.link.blocked = False
+        if self.link.closing or self.state == LINGER:
+            return
         if self.exchange is not None:
             self.timer.deadline = 0
             if self.state == BODY:
@@ -231,6 +235,11 @@ cdef class ClientConnection(Downstream):
             if self.state == IDLE:
                 if self.link.closing:
                     return 0
+                if out.size >= COLLECTED:
+                    self.flush()
+                if self.link.blocked:
+                    # NOTE: who does not read its answers gets no further ones.
+                    return self._put_off(data, at)
                 used = self._request(data, at)
                 if used <= 0:
                     return 0
@@ -250,10 +259,12 @@ cdef class ClientConnection(Downstream):
                 return 0
             else:
                 # NOTE: one request at a time; the next waits here, and its sender in the socket's buffer.
-                self.pending = data[at:]
-                self.link.pause()
-                return 0
+                return self._put_off(data, at)
         return 0
+
+    cdef int _put_off(self, bytes data, Py_ssize_t at) except -1:
+        self.pending = data[at:]
+        return self.link.pause()
 
     cdef Py_ssize_t _request(self, bytes data, Py_ssize_t at) except -2:
         """Parse a head at `at` and begin its exchange; return its length, 0: not complete, -1: refused."""
@@ -509,7 +520,8 @@ cdef class ClientConnection(Downstream):
         """Cut the response off so that the client sees it is not complete."""
         self.keep = False
         self.flush()
-        # NOTE: a body that ends with the connection can only be cut off visibly by a reset.
+        if self.framing == BY_CLOSE:
+            return self.link.reset()
         return self.link.abort()
 
     cdef int flush(self) except -1:
@@ -544,10 +556,9 @@ cdef class ClientConnection(Downstream):
             return 0
         if not self.keep or exchange.close:
             self.flush()
-            if state == AWAIT or state == TUNNEL:
+            if state == TUNNEL or (state == AWAIT and self.pending is None):
                 self.link.close()
-                self.door.wheel.arm(self.timer, monotonic_ns() + self.door.linger_timeout)
-                return 0
+                return self._watch_reader()
             return self._linger()
         if state == AWAIT:
             self.state = IDLE
@@ -594,7 +605,9 @@ cdef class ClientConnection(Downstream):
     cdef int _fired(self, int64_t now) except -1:
         if self.link.transport is None:
             return 0
-        if self.link.closing or self.state == LINGER or self.state == DRAIN or self.link.blocked:
+        if self.link.closing or self.link.blocked:
+            self._slow_reader(now)
+        elif self.state == LINGER or self.state == DRAIN:
             self.link.abort()
         elif self.state == IDLE:
             if self.partial is not None:
@@ -605,6 +618,19 @@ cdef class ClientConnection(Downstream):
         elif self.state == BODY:
             self._slow_body(now)
         return 0
+
+    cdef int _watch_reader(self) except -1:
+        """Give the peer time to take what is queued."""
+        self.unsent_mark = self.link.transport.get_write_buffer_size()
+        return self.door.wheel.arm(self.timer, monotonic_ns() + self.door.write_timeout)
+
+    cdef int _slow_reader(self, int64_t now) except -1:
+        """Cut off a peer that has taken nothing since the last look."""
+        cdef int64_t unsent = self.link.transport.get_write_buffer_size()
+        if unsent >= self.unsent_mark:
+            return self.link.abort()
+        self.unsent_mark = unsent
+        return self.door.wheel.arm(self.timer, now + self.door.write_timeout)
 
     cdef int _slow_body(self, int64_t now) except -1:
         """Refuse a sender that kept below the least rate, unless it was made to wait."""

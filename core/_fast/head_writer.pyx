@@ -130,12 +130,15 @@ cdef void put_forwarding(Out* out, Exchange exchange, Wording wording) noexcept:
     cdef Headers headers = exchange.request.headers
     cdef bytes peer = exchange._peer
     cdef Field* earlier
+    cdef int i
     if wording.x_forwarded:
         put(out, b"X-Forwarded-For: ", 17)
-        earlier = headers.find_id(H_X_FORWARDED_FOR)
-        if earlier is not NULL:
-            put(out, earlier.value, earlier.value_len)
-            put(out, b", ", 2)
+        if headers.find_id(H_X_FORWARDED_FOR) is not NULL:
+            for i in range(headers.count):
+                earlier = &headers.fields[i]
+                if earlier.id == H_X_FORWARDED_FOR and earlier.value_len:
+                    put(out, earlier.value, earlier.value_len)
+                    put(out, b", ", 2)
         put_bytes(out, peer)
         put(out, b"\r\n", 2)
         if headers.find_id(H_X_FORWARDED_PROTO) is NULL:
@@ -159,16 +162,27 @@ cdef void put_forwarding(Out* out, Exchange exchange, Wording wording) noexcept:
     put_bytes(out, wording.via)
 
 
-cdef void put_hop_by_hop(Out* out, const Head* head, Headers headers) noexcept:
+cdef void put_hop_by_hop(Out* out, Head* head, Headers headers) noexcept:
     cdef Field* upgrade
     if head.upgrade:
         upgrade = headers.find_id(H_UPGRADE)
-        if upgrade is not NULL:
+        # NOTE: over HTTP/2 in a tunnel, requests would pass that no route and no plugin sees.
+        if upgrade is NULL or names_http2(upgrade):
+            head.upgrade = False
+        else:
             put(out, b"Connection: upgrade\r\n", 21)
             put_field(out, upgrade)
             return
     if head.te_trailers:
         put(out, b"Connection: te\r\nTE: trailers\r\n", 30)
+
+
+cdef bint names_http2(const Field* upgrade) noexcept:
+    cdef uint32_t i
+    for i in range(2, upgrade.value_len):
+        if upgrade.value[i - 2] | 0x20 == c"h" and upgrade.value[i - 1] == c"2" and upgrade.value[i] | 0x20 == c"c":
+            return True
+    return False
 
 
 cdef void put_max_forwards(Out* out, const Field* field) noexcept:
@@ -244,8 +258,11 @@ cdef Framing put_response_framing(Out* out, Exchange exchange) noexcept:
     if response.status == 204:
         return NO_BODY
     if response.body is not None:
-        # NOTE: a body made here says nothing about the length of what a 304 stands for.
-        length = -1 if response.status == 304 else PyBytes_GET_SIZE(response.body)
+        # NOTE: a body held here says nothing about the length of what a 304, or a target's answer to HEAD,
+        # stands for.
+        length = PyBytes_GET_SIZE(response.body)
+        if response.status == 304 or (bodiless and not exchange.answered_here):
+            length = -1
     elif exchange.plan.rewrites_bodies:
         length = -1
     if length >= 0:

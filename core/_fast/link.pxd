@@ -21,3 +21,4 @@ cdef class Link:
     cdef int shut(self) except -1
     cdef int close(self) except -1
     cdef int abort(self) except -1
+    cdef int reset(self) except -1

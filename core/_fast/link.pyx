@@ -23,10 +23,16 @@ cdef extern from "<sys/socket.h>" nogil:
         size_t msg_controllen
         int msg_flags
     ssize_t sendmsg(int fd, const msghdr* message, int flags)
+    struct linger:
+        int l_onoff
+        int l_linger
     ssize_t c_send "send"(int fd, const void* data, size_t size, int flags)
+    int setsockopt(int fd, int level, int name, const void* value, unsigned int size)
     enum:
         MSG_NOSIGNAL
         MSG_DONTWAIT
+        SOL_SOCKET
+        SO_LINGER
 
 
 cdef class Peer:
@@ -123,3 +129,11 @@ cdef class Link:
             self.closing = True
             self.transport.abort()
         return 0
+
+    cdef int reset(self) except -1:
+        """Close at once so that the peer sees an error, not an end."""
+        # NOTE: without this, what ends with the connection would look complete. TLS tells the two apart itself.
+        cdef linger now = linger(1, 0)
+        if self.fd >= 0 and self.transport is not None:
+            setsockopt(self.fd, SOL_SOCKET, SO_LINGER, &now, sizeof(now))
+        return self.abort()

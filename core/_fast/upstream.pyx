@@ -26,6 +26,9 @@ cdef object CONNECT_LATE = Problem(504, "upstream-connect-timeout", "Connecting 
 
 cdef int64_t NEVER = 1 << 60   # ns; about 36 years
 
+cdef enum:
+    KEPT = 65536          # bytes of a request body that are kept for sending again
+
 
 cdef class Server(Origin):
     """Hold the connections to one server of an upstream."""
@@ -58,19 +61,20 @@ cdef class Server(Origin):
     cdef int start(self, Exchange exchange) except -1:
         """Give the exchange an idle connection, or let it wait for one."""
         cdef int method = exchange.request.head.method
-        cdef bint repeatable = (
-            method == M_GET or method == M_HEAD or method == M_PUT or method == M_DELETE or method == M_OPTIONS
-        )
         cdef int64_t now = monotonic_ns()
         cdef Slot slot
         cdef UpstreamConnection connection
+        exchange.replayable = (
+            (method == M_GET or method == M_HEAD or method == M_PUT or method == M_DELETE or method == M_OPTIONS)
+            and exchange.request_ended and exchange.held_size <= KEPT and not exchange.plan.chunk
+        )
         while True:
             slot = self.pool.take(now)
             if slot is None:
                 return self._wait(exchange)
             connection = slot.connection
             # NOTE: what cannot be sent again gets a connection that was looked at just before.
-            if not connection.link.closing and (repeatable and not exchange.replayed or connection.alive()):
+            if not connection.link.closing and (exchange.replayable and not exchange.replayed or connection.alive()):
                 return connection.begin(exchange)
             self.pool.drop(slot)
             connection.link.abort()
@@ -119,16 +123,19 @@ cdef class Server(Origin):
                     _, connection = await asyncio.get_running_loop().create_connection(
                         UpstreamConnection, *address, ssl=self.tls, server_hostname=self.server_name
                     )
-        except (OSError, TimeoutError) as error:  # ssl.SSLError is an OSError
+        except (OSError, TimeoutError, UnicodeError) as error:  # ssl.SSLError is an OSError
             self.pool.drop(slot)
             self._connect_failed(error)
             return
+        except asyncio.CancelledError:
+            self.pool.drop(slot)
+            raise
         connection.origin = self
         connection.slot = slot
         connection.address = address
         slot.connection = connection
         self.pool.opened(slot)
-        if connection.link.transport is None:
+        if connection.link.transport is None or connection.link.closing:
             self.pool.drop(slot)
             self._connect_failed(ConnectionResetError("closed at once"))
             return
@@ -145,6 +152,8 @@ cdef class Server(Origin):
         if waiter is not None:
             errand = waiter.owner
             errand.fail(problem)
+        if self.pool.waiting > self.pool.connecting:
+            self.connect()
 
     cdef int hand_out(self, UpstreamConnection connection) except -1:
         """Give a free connection to who waits first, or to the pool."""
@@ -205,6 +214,9 @@ cdef class Server(Origin):
             connection = slot.connection
             self.pool.drop(slot)
             (<UpstreamConnection>connection).link.close()
+        if self.pool.waiting == 0:
+            for task in self.tasks:
+                task.cancel()
         self.addresses.close()
 
 

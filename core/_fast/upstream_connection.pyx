@@ -14,9 +14,7 @@ from libc.string cimport memset
 from core._fast.chunked cimport CHUNK_HEADER_MOST, write_chunk_header
 from core._fast.clock cimport monotonic_ns
 from core._fast.exchange cimport ENDED, STREAMING
-from core._fast.head cimport (
-    M_DELETE, M_GET, M_HEAD, M_OPTIONS, M_PUT, Head, find_head_end, parse_response,
-)
+from core._fast.head cimport Head, find_head_end, parse_response
 from core._fast.head_writer cimport BY_CHUNKS, BY_CLOSE, BY_LENGTH, NO_BODY, write_request_head, write_trailers
 from core._fast.headers cimport Headers
 from core._fast.out cimport Out, put, room
@@ -40,7 +38,6 @@ cdef object LATE = Problem(504, "upstream-timeout", "The upstream did not answer
 
 cdef enum:
     COPIED = 16384
-    KEPT = 65536          # bytes of a request body that are kept for sending again
 
 # A request's head and the beginning of its body lie here until begin() has sent them.
 cdef Out out
@@ -155,9 +152,8 @@ cdef class UpstreamConnection(Handler):
         exchange.handler = self
         exchange.began_target = now
         exchange.forwarded = True
-        if exchange.request_ended and exchange.held_size <= KEPT and not exchange.plan.chunk:
+        if exchange.replayable:
             exchange.kept = exchange.held
-            exchange.replayable = True
         out.size = 0
         write_request_head(
             &out, exchange, origin.wording,
@@ -199,6 +195,9 @@ cdef class UpstreamConnection(Handler):
         if self.state == RELAY_RAW:
             return self.link.shut()
         self.request_sent = True
+        if self.timer.deadline and self.state == AWAIT_HEAD:
+            # NOTE: begin() armed it; the time for an answer runs from here.
+            self._arm(monotonic_ns(), <int64_t>(exchange.first_byte_timeout * 1e9) or self.origin.first_byte_timeout)
         if self.request_framing == BY_CHUNKS:
             write_trailers(&out, trailers)
             self.link.send(out.data, out.size, NULL, 0, NULL, 0)
@@ -285,8 +284,8 @@ cdef class UpstreamConnection(Handler):
         exchange._response.reason_len = head.reason_len
         exchange._response.content_length = head.content_length
         exchange._response.body = None
-        if self.response_framing != NO_BODY:
-            self.mark = 0
+        if self.state == RELAY and self.response_framing != NO_BODY:
+            self.mark = exchange.bytes_in
             self._arm(exchange.first_byte, <int64_t>(exchange.idle_timeout * 1e9) or self.origin.idle_timeout)
         exchange.response_head()
         return used
@@ -335,6 +334,9 @@ cdef class UpstreamConnection(Handler):
         self.timer.deadline = 0
         reusable = reusable and self.keep and self.request_sent and not self.link.closing
         exchange.end_response(self.decoder.trailers if self.response_framing == BY_CHUNKS else None)
+        if not self.request_sent:
+            # NOTE: what is queued of the request may never be taken.
+            self.link.abort()
         return self.origin.release(self, reusable)
 
     cdef int _fail(self, object problem) except -1:
@@ -349,11 +351,10 @@ cdef class UpstreamConnection(Handler):
         return exchange._discard_response(problem)
 
     cdef bint _replayable(self, Exchange exchange):
-        cdef int method = exchange.request.head.method
         if self.slot.uses < 2 or not exchange.replayable or exchange.replayed:
             return False
         exchange.replayed = True
-        return method == M_GET or method == M_HEAD or method == M_PUT or method == M_DELETE or method == M_OPTIONS
+        return True
 
     # -- deadlines -----------------------------------------------------------------------------
 
@@ -373,7 +374,7 @@ cdef class UpstreamConnection(Handler):
         if self.state == AWAIT_HEAD and self.request_sent:
             self._fail(LATE)
             return exchange.down.flush()
-        if self.link.paused or moved != self.mark:
+        if self.link.paused or moved != self.mark or (self.state == AWAIT_HEAD and not self.link.blocked):
             # NOTE: the client is slow, or bytes have moved since the last look.
             self.mark = moved
             timeout = <int64_t>(exchange.idle_timeout * 1e9) or self.origin.idle_timeout
