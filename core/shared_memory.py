@@ -21,6 +21,7 @@ import struct
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from threading import Lock
 
 from core.errors import AgoraError
 
@@ -71,6 +72,8 @@ class Region:
         self._mapping = mapping
         self.buffer = memoryview(mapping)[HEADER_SIZE:]
         self._claims: dict[int, int] = {}
+        self._turn = Lock()
+        self._turn_fd = self._reopen()  # kept, for when descriptors run out: new things are counted then
 
     @classmethod
     def open(cls, data_dir: Path, name: str, size: int, layout: str, *, fresh: bool = False) -> Region:
@@ -121,13 +124,16 @@ class Region:
 
     @contextmanager
     def exclusive(self) -> Iterator[None]:
-        """Let one process (and thread) at a time do something rare and short."""
-        fd = self._reopen()
-        try:
-            _lock(fd, _EXCLUSIVE)
-            yield
-        finally:
-            os.close(fd)
+        """Let one process (and thread) at a time do something rare and short.
+
+        NOTE: a process forked without exec shares its parent's turn.
+        """
+        with self._turn:
+            _lock(self._turn_fd, _EXCLUSIVE)
+            try:
+                yield
+            finally:
+                _unlock(self._turn_fd, _EXCLUSIVE)
 
     def claim(self, slot: int) -> None:
         """Own a numbered slot until ``release`` or the end of this process; raises SharedMemoryInUse.
@@ -159,6 +165,7 @@ class Region:
         for slot in list(self._claims):
             self.release(slot)
         if self._fd >= 0:
+            os.close(self._turn_fd)
             os.close(self._fd)
             self._fd = -1
             self.buffer = memoryview(b"")
