@@ -26,7 +26,7 @@ from gateway.watch import WatchedFile
 log = logging.getLogger("agora")
 FIRST_PAUSE, LONGEST_PAUSE = 0.1, 10.0  # seconds before a dead worker is replaced
 STEADY = 10.0  # seconds after which a worker counts as having started well
-GRACE = 5.0  # seconds beyond the drain deadline before a worker is killed
+GRACE = 5.0  # seconds beyond the drain deadline, or a second signal, before a worker is killed
 
 
 @dataclass(frozen=True)
@@ -68,18 +68,16 @@ class Supervisor:
         await self.stopping.wait()
         for listener in (listener for own in self.listeners for listener in own):
             listener.close()
-        drain = float(self.config.server.timeouts.drain)
-        _, late = await asyncio.wait(keepers, timeout=drain + GRACE if drain else None)
-        if late:
-            log.error("killing %d workers that did not drain in time", len(late))
-            for worker in self._running():
-                worker.process.kill()
-            await asyncio.wait(keepers)
+        if drain := float(self.config.server.timeouts.drain):
+            loop.call_later(drain + GRACE, self._kill)
+        await asyncio.wait(keepers)
         watcher.cancel()
         return self._code
 
     def stop(self) -> None:
         """Have the workers drain; called again: have them cut what is left."""
+        if self.stopping.is_set():
+            asyncio.get_running_loop().call_later(GRACE, self._kill)
         self.stopping.set()
         for worker in self._running():
             worker.process.terminate()
@@ -103,6 +101,13 @@ class Supervisor:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return task
+
+    def _kill(self) -> None:
+        """Kill the workers that are still there."""
+        late = self._running()
+        log.error("killing %d workers that did not end in time", len(late))
+        for worker in late:
+            worker.process.kill()
 
     def _running(self) -> list[Held]:
         return [worker for worker in self.workers.values() if worker.process.returncode is None]
