@@ -10,15 +10,14 @@ import logging
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from cpython.object cimport PyObject
+from libc.stdint cimport int64_t
 
+from core._fast.admission cimport route, strip
 from core._fast.clock cimport monotonic_ns
-from core._fast.head cimport M_CONNECT, M_OPTIONS, M_TRACE
-from core._fast.headers cimport FIELD_FORWARDING, FIELD_IDENTITY, FIELD_UNDERSCORE, H_MAX_FORWARDS, H_VIA, Field, Headers
-from core._fast.path cimport normalise_path
+from core._fast.head cimport M_HEAD
+from core._fast.headers cimport Headers
 from core._fast.wheel cimport new_timer
 
-
-from core._fast.head import PROBLEMS
 from core.errors import Problem
 
 cdef extern from "Python.h":
@@ -30,14 +29,8 @@ cdef object PLUGIN_FAILED = Problem(500, "plugin-failed", "A plugin failed", "in
 cdef object BODY_TOO_LARGE = Problem(413, "body-too-large", "The request's body is too large")
 cdef object RESPONSE_TOO_LARGE = Problem(502, "response-too-large", "The target's answer is too large", "upstream")
 cdef object TOOK_TOO_LONG = Problem(504, "exchange-timeout", "The exchange took too long", "internal")
-cdef object LOOP = Problem(508, "loop", "The request has passed this gateway before")
-cdef object METHOD_REFUSED = Problem(405, "method-refused", "CONNECT and TRACE are not offered")
-cdef dict PATH_PROBLEMS = {
-    code: Problem(status, slug, title) for code, (status, slug, title) in PROBLEMS.items()
-}
 
 cdef enum:
-    PATH_ON_STACK = 4096
     IDLE_EXCHANGES = 256
 
 
@@ -84,42 +77,57 @@ cdef class Target:
         raise NotImplementedError
 
 
-cdef class Exchange:
+cdef class Exchange(ExchangeState):
     """Show plugins one request, its response once there is one, and what is known of both.
 
     Valid until the log phase ends; keep values, not the exchange.
     """
 
     def __cinit__(self):
-        self.request = Request.__new__(Request)
-        self._response = Response.__new__(Response)
         self.timer = new_timer(self, total_fired)
 
     # -- from the client's side ------------------------------------------------------------------
 
     cdef int begin(self, Downstream down, Snapshot snapshot) except -1:
         """Start with the request's head parsed; everything else in the exchange is as after reset."""
+        cdef object refusal, answer
         self.down = down
         self.stage = DECIDING
         self.plan = snapshot.unmatched
         snapshot.live += 1
         self.max_request_body = snapshot.max_request_body
         self.total_timeout = snapshot.total_timeout
-        self._admit(snapshot)
+        refusal = strip(self, snapshot)
+        if refusal is not None:
+            return self.refuse(refusal)
+        self._accept(snapshot)
         if self.has_response:
             return 0
-        self._route(snapshot)
-        if self.has_response:
-            return 0
+        answer = route(self, snapshot)
+        if answer is not None:
+            return self.answer(answer)
         if self.total_timeout > 0:
             self._watch_total()
         if self.plan.hold_request:
             if self.request_ended:
                 return self._held_whole()
+            if self.request.head.content_length > self.plan.hold_request:
+                return self._body_too_large()
             self.stage = HOLDING
             self.down.request_wanted(self)
             return 0
-        return self._run_request(0)
+        return self._run(REQUEST, 0)
+
+    cdef int _accept(self, Snapshot snapshot) except -1:
+        cdef object method, result
+        for method in snapshot.accept:
+            try:
+                result = method(self)
+            except Exception as error:
+                return self._phase_failed(method, error)
+            if result is not None:
+                return self._answered(method, result)
+        return 0
 
     cdef int take_whole_body(self, const char* data, Py_ssize_t size) except -1:
         """Take a small body that came together with the head; called before begin()."""
@@ -135,80 +143,12 @@ cdef class Exchange:
         self.request.body = b"".join(self.held) if self.held is not None else b""
         self.held = None
         self.stage = DECIDING
-        return self._run_request(0)
-
-    cdef int _admit(self, Snapshot snapshot) except -1:
-        """Strip what no client may say, refuse loops, run the accept phases."""
-        cdef Headers headers = self.request.headers
-        cdef int i, flags = 0
-        cdef bint via = False
-        cdef bytes name
-        cdef object method, result
-        for i in range(headers.count):
-            flags |= headers.fields[i].flags
-            via |= headers.fields[i].id == H_VIA
-        if via and self._is_loop(snapshot.name):
-            return self.refuse(LOOP)
-        if flags & (FIELD_FORWARDING | FIELD_IDENTITY | FIELD_UNDERSCORE):
-            headers.drop_flagged(FIELD_IDENTITY | FIELD_UNDERSCORE | (0 if self.trusted else FIELD_FORWARDING))
-        for name in snapshot.identity_headers:
-            headers.remove_raw(PyBytes_AS_STRING(name), PyBytes_GET_SIZE(name))
-        for method in snapshot.accept:
-            try:
-                result = method(self)
-            except Exception as error:
-                return self._phase_failed(method, error)
-            if result is not None:
-                return self.answer(result)
-        return 0
-
-    def _is_loop(self, bytes name):
-        """Tell whether this gateway's own name is in Via."""
-        for value in self.request.headers.get_all(b"via"):
-            for hop in value.split(b","):
-                parts = hop.split()
-                if len(parts) > 1 and parts[1] == name:
-                    return True
-        return False
-
-    cdef int _route(self, Snapshot snapshot) except -1:
-        cdef Request request = self.request
-        cdef int index, method = request.head.method
-        cdef Py_ssize_t size
-        cdef char on_stack[PATH_ON_STACK]
-        cdef char* normal = on_stack
-        cdef bytes spare = None
-        if method == M_CONNECT or method == M_TRACE:
-            return self.refuse(METHOD_REFUSED)
-        if request.head.path_len >= PATH_ON_STACK:
-            spare = PyBytes_FromStringAndSize(NULL, request.head.path_len + 1)
-            normal = PyBytes_AS_STRING(spare)
-        if method == M_OPTIONS and (request.head.path[0] == c"*" or self._last_hop()):
-            return self.answer(Response(204, [(b"allow", b"GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS")]))
-        size = normalise_path(request.head.path, request.head.path_len, normal)
-        if size < 0:
-            return self.refuse(PATH_PROBLEMS[-size])
-        if size > 0:
-            request.put_path(PyBytes_FromStringAndSize(normal, size))
-        self.matched = request.head.path
-        self.matched_len = request.head.path_len
-        self.routed_path = request._path
-        index = snapshot.router.find(
-            request.head.host, request.head.host_len, method, request.head.method_name, request.head.method_len,
-            request.head.path, request.head.path_len, self.spans,
-        )
-        if index >= 0:
-            self.plan = snapshot.plans[index]
-        return 0
-
-    cdef bint _last_hop(self):
-        cdef Field* field = self.request.headers.find_id(H_MAX_FORWARDS)
-        return field is not NULL and field.value_len == 1 and field.value[0] == c"0"
+        return self._run(REQUEST, 0)
 
     cdef int request_piece(self, const char* data, Py_ssize_t size) except -1:
         """Take a piece of the request's body; it is only valid during the call."""
         self.bytes_in += size
-        if self.max_request_body and self.bytes_in > self.max_request_body:
+        if self.max_request_body and self.bytes_in > self.max_request_body and not self.upgraded:
             return self._body_too_large()
         if self.stage == HOLDING and self.bytes_in > self.plan.hold_request:
             return self._body_too_large()
@@ -239,7 +179,7 @@ cdef class Exchange:
     cdef int _forward_piece(self, const char* data, Py_ssize_t size) except -1:
         cdef bytes piece
         self.body_forwarded = True
-        if not self.plan.chunk:
+        if not self.plan.chunk or self.upgraded:
             return self.handler.request_piece(self, data, size)
         piece = self._chunk("request", PyBytes_FromStringAndSize(data, size), False)
         if piece is not None and piece and self.handler is not None:
@@ -258,7 +198,7 @@ cdef class Exchange:
 
     cdef int _end_forward(self) except -1:
         cdef bytes piece
-        if self.plan.chunk:
+        if self.plan.chunk and not self.upgraded:
             piece = self._chunk("request", b"", True)
             if piece is not None and piece and self.handler is not None:
                 self.handler.request_piece(self, PyBytes_AS_STRING(piece), PyBytes_GET_SIZE(piece))
@@ -288,44 +228,76 @@ cdef class Exchange:
 
     # -- the phases ------------------------------------------------------------------------------
 
-    cdef int _run_request(self, Py_ssize_t start) except -1:
-        cdef tuple methods = self.plan.request
-        cdef tuple waits = self.plan.request_waits
+    cdef int _run(self, Phase phase, Py_ssize_t start) except -1:
+        """Run a phase's methods from `start` on, then what comes after the phase."""
+        cdef tuple methods = self._methods(phase)
+        cdef tuple waits = self._waits_of(phase)
         cdef Py_ssize_t i
         cdef object method, result
         for i in range(start, len(methods)):
             method = methods[i]
             if waits[i]:
-                return self._wait(self._request_waits(i))
+                self.task = asyncio.get_running_loop().create_task(self._run_waiting(phase, i))
+                return 0
             try:
                 result = method(self)
             except Exception as error:
                 return self._phase_failed(method, error)
-            if result is not None:
-                return self.answer(result)
             if self.stage == ENDED:
                 return 0
-        return self._dispatch()
+            if result is not None and phase == REQUEST:
+                return self._answered(method, result)
+        return self._after(phase)
 
-    async def _request_waits(self, Py_ssize_t i):
+    cdef int _answered(self, object method, object result) except -1:
+        """Take a method's answer; anything but a Response is its failure."""
+        if isinstance(result, Response):
+            return self.answer(result)
+        return self._phase_failed(
+            method, TypeError(f"a phase returns None or a Response, not {type(result).__name__}")
+        )
+
+    async def _run_waiting(self, Phase phase, Py_ssize_t start):
+        """Do the same from the first method that is a coroutine function on."""
+        cdef tuple methods = self._methods(phase)
+        cdef tuple waits = self._waits_of(phase)
+        cdef Py_ssize_t i = start
         cdef object method = None, result = None
         try:
-            while i < len(self.plan.request) and result is None:
-                method = self.plan.request[i]
+            while i < len(methods) and (result is None or phase != REQUEST):
+                method = methods[i]
                 result = method(self)
-                if self.plan.request_waits[i]:
+                if waits[i]:
                     result = await result
                 i += 1
         except Exception as error:
             if self._resumed():
                 self._phase_failed(method, error)
+                self.down.flush()
             return
         if self._resumed():
-            if result is not None:
-                self.answer(result)
+            if result is not None and phase == REQUEST:
+                self._answered(method, result)
             else:
-                self._dispatch()
+                self._after(phase)
             self.down.flush()
+
+    cdef tuple _methods(self, Phase phase):
+        if phase == REQUEST:
+            return self.plan.request
+        return self.plan.forward if phase == FORWARD else self.plan.response
+
+    cdef tuple _waits_of(self, Phase phase):
+        if phase == REQUEST:
+            return self.plan.request_waits
+        return self.plan.forward_waits if phase == FORWARD else self.plan.response_waits
+
+    cdef int _after(self, Phase phase) except -1:
+        if phase == REQUEST:
+            return self._dispatch()
+        if phase == FORWARD:
+            return self._begin_target()
+        return self._send_head()
 
     cdef int _watch_total(self) except -1:
         """Arm the deadline of the whole exchange, which plugins may have moved."""
@@ -344,39 +316,7 @@ cdef class Exchange:
         (<Target>self.plan.target).choose(self)
         if self.has_response:
             return 0
-        return self._run_forward(0)
-
-    cdef int _run_forward(self, Py_ssize_t start) except -1:
-        cdef tuple methods = self.plan.forward
-        cdef tuple waits = self.plan.forward_waits
-        cdef Py_ssize_t i
-        cdef object method
-        for i in range(start, len(methods)):
-            method = methods[i]
-            if waits[i]:
-                return self._wait(self._forward_waits(i))
-            try:
-                method(self)
-            except Exception as error:
-                return self._phase_failed(method, error)
-        return self._begin_target()
-
-    async def _forward_waits(self, Py_ssize_t i):
-        cdef object method = None, result
-        try:
-            while i < len(self.plan.forward):
-                method = self.plan.forward[i]
-                result = method(self)
-                if self.plan.forward_waits[i]:
-                    await result
-                i += 1
-        except Exception as error:
-            if self._resumed():
-                self._phase_failed(method, error)
-            return
-        if self._resumed():
-            self._begin_target()
-            self.down.flush()
+        return self._run(FORWARD, 0)
 
     cdef int _begin_target(self) except -1:
         if self.stage == ENDED or self.has_response:
@@ -417,10 +357,10 @@ cdef class Exchange:
         """Go on with the response's head, which the handler has put into `_response`."""
         self.has_response = True
         self.stage = ANSWERING
-        if self.plan.hold_response and self._response.body is None:
+        if self.plan.hold_response and self._response.body is None and not self.upgraded:
             self.held_response = []
             return 0
-        return self._run_response(0)
+        return self._run_response()
 
     cdef int response_piece(self, const char* data, Py_ssize_t size) except -1:
         """Take a piece of the response's body; it is only valid during the call."""
@@ -449,7 +389,7 @@ cdef class Exchange:
         if self.stage == ANSWERING and self.plan.hold_response and self.task is None:
             self._response.body = b"".join(self.held_response)
             self.held_response = None
-            return self._run_response(0)
+            return self._run_response()
         return 0
 
     cdef int break_response(self, str problem) except -1:
@@ -502,40 +442,11 @@ cdef class Exchange:
         self.answered_here = True
         self.held = None
         self.stage = ANSWERING
-        return self._run_response(0)
+        return self._run_response()
 
-    cdef int _run_response(self, Py_ssize_t start) except -1:
-        cdef tuple methods = self.plan.response
-        cdef tuple waits = self.plan.response_waits
-        cdef Py_ssize_t i
-        cdef object method
-        if not self.failed:
-            for i in range(start, len(methods)):
-                method = methods[i]
-                if waits[i]:
-                    return self._wait(self._response_waits(i))
-                try:
-                    method(self)
-                except Exception as error:
-                    return self._phase_failed(method, error)
-        return self._send_head()
-
-    async def _response_waits(self, Py_ssize_t i):
-        cdef object method = None, result
-        try:
-            while i < len(self.plan.response):
-                method = self.plan.response[i]
-                result = method(self)
-                if self.plan.response_waits[i]:
-                    await result
-                i += 1
-        except Exception as error:
-            if self._resumed():
-                self._phase_failed(method, error)
-            return
-        if self._resumed():
-            self._send_head()
-            self.down.flush()
+    cdef int _run_response(self) except -1:
+        # NOTE: an answer to a phase's failure goes out as it is: a response phase may have been what failed.
+        return self._send_head() if self.failed else self._run(RESPONSE, 0)
 
     cdef int _send_head(self) except -1:
         cdef Response response = self._response
@@ -549,7 +460,7 @@ cdef class Exchange:
         self.down.start_response(self)
         if body is not None:
             self._drop_handler()
-            if body and self.stage == STREAMING:
+            if body and self.stage == STREAMING and self.request.head.method != M_HEAD:
                 self._out(PyBytes_AS_STRING(body), PyBytes_GET_SIZE(body))
             return self._out_end()
         held = self.held_response
@@ -568,14 +479,14 @@ cdef class Exchange:
 
     cdef int _out(self, const char* data, Py_ssize_t size) except -1:
         cdef bytes piece
-        if self.plan.chunk:
+        if self.plan.chunk and not self.upgraded:
             piece = self._chunk("response", PyBytes_FromStringAndSize(data, size), False)
             if piece is None or not piece or self.stage != STREAMING:
                 return 0
             data = PyBytes_AS_STRING(piece)
             size = PyBytes_GET_SIZE(piece)
         self.bytes_out += size
-        if self.max_response_body and self.bytes_out > self.max_response_body:
+        if self.max_response_body and self.bytes_out > self.max_response_body and not self.upgraded:
             return self.break_response(RESPONSE_TOO_LARGE.slug)
         return self.down.response_piece(self, data, size)
 
@@ -583,7 +494,7 @@ cdef class Exchange:
         cdef bytes piece
         if self.stage == ENDED:
             return 0
-        if self.plan.chunk:
+        if self.plan.chunk and not self.upgraded:
             piece = self._chunk("response", b"", True)
             if self.stage == ENDED:
                 return 0
@@ -643,75 +554,11 @@ cdef class Exchange:
         self.failed = True
         return self._discard_response(PLUGIN_FAILED)
 
-    cdef int _wait(self, object coroutine) except -1:
-        self.task = asyncio.get_running_loop().create_task(coroutine)
-        return 0
-
     cdef bint _resumed(self):
         """Note that the waiting is over; False: the exchange ended meanwhile."""
         self.task = None
         return self.stage != ENDED
 
-    # -- what plugins see ------------------------------------------------------------------------
-
-    @property
-    def response(self):
-        """Give the response, once there is one; else None."""
-        return self._response if self.has_response else None
-
-    @property
-    def route(self):
-        """Name the route; empty before routing and where none was found."""
-        return self.plan.route if self.plan is not None else ""
-
-    @property
-    def parameters(self):
-        """Give the path's parameters, percent-decoded."""
-        if self.plan.index < 0:
-            return {}
-        return self.plan.snapshot.router.parameters(self.plan.index, self.matched, self.spans)
-
-    @property
-    def state(self):
-        """Give a dict that plugins may keep their own values of this exchange in."""
-        if self._state is None:
-            self._state = {}
-        return self._state
-
-    @property
-    def peer(self):
-        """Give the address of the peer as text: who the connection is with."""
-        return self._peer.decode("ascii")
-
-    @property
-    def client(self):
-        """Give the address of the client as text: the peer's, or what a trusted proxy told."""
-        return self._client.decode("ascii")
-
-    @property
-    def client_bytes(self):
-        """Give the client's address as bytes."""
-        return self._client
-
-    @property
-    def scheme(self):
-        """Name the scheme by which the client came: ``http`` or ``https``."""
-        return "https" if self.secure else "http"
-
-    @property
-    def elapsed(self):
-        """Give the seconds since the request's head was complete."""
-        return ((self.ended or monotonic_ns()) - self.started) / 1e9
-
-    @property
-    def target_elapsed(self):
-        """Give the seconds from the target's getting the request to its response's head; None: it had no part."""
-        if not self.began_target or not self.first_byte:
-            return None
-        return (self.first_byte - self.began_target) / 1e9
-
-    def __repr__(self):
-        return f"<Exchange {self.request.method} {self.request.path} {self.status or '-'}>"
 
 
 cdef int total_fired(object owner, int64_t now) except -1:
@@ -754,31 +601,8 @@ cdef int recycle(Exchange exchange) except -1:
     ):
         exchange.timer.owner = None
         return 0
-    exchange.request.clear()
-    exchange._response.clear()
     exchange.down = None
-    exchange.handler = None
-    exchange.plan = None
-    exchange.stage = FRESH
-    exchange.held = exchange.kept = exchange.held_response = None
-    exchange.chosen = exchange.errand = None
-    exchange.replayable = exchange.replayed = False
-    exchange.held_size = exchange.held_response_size = 0
-    exchange.request_ended = exchange.response_ended = exchange.forwarded = exchange.body_forwarded = False
-    exchange.answered_here = exchange.failed = exchange.has_response = exchange.close = exchange.upgraded = False
-    exchange.trailers = exchange.response_trailers = None
-    exchange.routed_path = None
-    exchange.matched = NULL
-    exchange.matched_len = 0
-    exchange.watched_total = 0
-    exchange.began_target = exchange.first_byte = exchange.ended = 0
-    exchange.bytes_in = exchange.bytes_out = 0
-    exchange.status = 0
-    exchange.consumer = exchange.request_id = exchange.trace_id = None
-    exchange.server = exchange.problem = None
-    exchange._state = None
-    exchange.certificate = None
-    exchange.max_response_body = 0
-    exchange.connect_timeout = exchange.first_byte_timeout = exchange.idle_timeout = 0
+    exchange.handler = exchange.errand = None
+    exchange.reset()
     idle_exchanges.append(exchange)
     return 0
