@@ -5,6 +5,7 @@ import logging
 from functools import partial
 
 import pytest
+from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
@@ -154,13 +155,15 @@ async def test_ticks_on_its_loop_only_while_something_is_armed() -> None:
 class WheelBesideList(RuleBasedStateMachine):
     """Do the same to the wheel and to a plain list of deadlines."""
 
-    @initialize(start=st.integers(1, 10 * TURN_NS))
-    def begin(self, start: int) -> None:
+    @initialize(start=st.integers(1, 10 * TURN_NS), crowd=st.lists(st.integers(-1, 1), max_size=12))
+    def begin(self, start: int, crowd: list[int]) -> None:
         self.now = start
         self.wheel = Wheel(None, start)
         self.timers: list[Timer] = []
         self.armed: dict[int, tuple[int, int]] = {}  # number of a timer -> its deadline, and when it was set
         self.fired: list[tuple[int, int]] = []  # number of a timer, and when
+        for ticks in crowd:  # several in one slot
+            self.arm_at(max(start + ticks * TICK_NS, 1))
 
     def ahead(self, data: st.DataObject) -> int:
         """Draw a deadline: past, near, about a turn away, far away, on a tick and beside one."""
@@ -169,6 +172,7 @@ class WheelBesideList(RuleBasedStateMachine):
                 st.integers(-3 * TICK_NS, 5 * TICK_NS),
                 st.integers(TURN_NS - 3 * TICK_NS, TURN_NS + 3 * TICK_NS),
                 st.integers(0, 20 * TURN_NS),
+                st.integers(-2, 5).map(lambda ticks: ticks * TICK_NS),
                 st.integers(-2, 9000).map(lambda ticks: ticks * TICK_NS - self.now % TICK_NS),
             )
         )
@@ -176,7 +180,10 @@ class WheelBesideList(RuleBasedStateMachine):
 
     @rule(data=st.data())
     def arm(self, data: st.DataObject) -> None:
-        deadline, number = self.ahead(data), len(self.timers)
+        self.arm_at(self.ahead(data))
+
+    def arm_at(self, deadline: int) -> None:
+        number = len(self.timers)
         self.timers.append(self.wheel.call_at(deadline, partial(self.fire, number)))
         self.armed[number] = (deadline, self.now)
 
@@ -187,12 +194,12 @@ class WheelBesideList(RuleBasedStateMachine):
         self.wheel.move(self.timers[number], deadline)
         self.armed[number] = (deadline, self.now)
 
-    @precondition(lambda self: self.timers)
-    @rule(data=st.data())
-    def cancel(self, data: st.DataObject) -> None:
-        number = data.draw(st.integers(0, len(self.timers) - 1))
-        self.wheel.cancel_call(self.timers[number])
-        self.armed.pop(number, None)
+    @rule(places=st.lists(st.integers(0, 11), min_size=1))
+    def cancel(self, places: list[int]) -> None:
+        for number in places:
+            if number < len(self.timers):
+                self.wheel.cancel_call(self.timers[number])
+                self.armed.pop(number, None)
 
     @rule(passed=st.one_of(st.integers(0, 3 * TICK_NS), st.integers(0, 3 * TURN_NS)))
     def let_time_pass(self, passed: int) -> None:
@@ -214,3 +221,4 @@ class WheelBesideList(RuleBasedStateMachine):
 
 
 TestWheelBesideList = WheelBesideList.TestCase
+TestWheelBesideList.settings = settings(max_examples=300)
