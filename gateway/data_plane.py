@@ -13,7 +13,8 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
-from core._fast.client import Door
+from core._fast.client import ClientConnection
+from core._fast.door import Door
 from core._fast.exchange import Target
 from core._fast.head_writer import Wording
 from core._fast.plan import Snapshot
@@ -53,7 +54,7 @@ class DataPlane:
         self.meters = Meters(data_dir, workers=self.workers)
         self.refused = self.meters.refused
         self.gauge = self.meters.connections
-        self.door = Door(self.wheel, refused=self.refused, gauge=self.gauge)
+        self.door = Door(self.wheel, ClientConnection, refused=self.refused, gauge=self.gauge)
         name = gateway_name(self.config.server, data_dir)
         self.site = Site(
             data_dir=data_dir,

@@ -50,13 +50,18 @@ def _made_once(path: Path, make: Callable[[], str]) -> str:
         descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
         with os.fdopen(descriptor, "w") as file:
             file.write(make())
+            file.flush()
+            os.fsync(file.fileno())
         try:
             os.link(draft, path)  # NOTE: fails if another process was first; its text counts
         except FileExistsError:
             pass
         finally:
             draft.unlink()
-    return path.read_text().strip()
+    text = path.read_text().strip()
+    if not text:
+        raise DataDirUnusable(f"{path} is empty; remove it, and the next start makes it anew")
+    return text
 
 
 def lock_data_dir(data_dir: Path, *, shared: bool = False) -> IO[str]:

@@ -158,7 +158,7 @@ cdef class AppRun(Handler):
         except BaseException:
             response.clear()
             raise
-        response.status = status
+        response.code = status
         self.trailers_follow = message.get("trailers", False)
         self.answer = STARTED
         return 0
@@ -171,7 +171,7 @@ cdef class AppRun(Handler):
         cdef Response response
         if self.answer == STARTED:
             response = exchange._response
-            bodiless = exchange.request.head.method == M_HEAD or response.status == 304
+            bodiless = exchange.request.head.method == M_HEAD or response.code == 304
             response.content_length = self.length
             if self.length < 0 and not more and not self.trailers_follow and not bodiless:
                 response.content_length = size

@@ -158,7 +158,7 @@ cdef class WebSocketRun(AppRun):
         except BaseException:
             response.clear()
             raise
-        response.status = 101
+        response.code = 101
         self.state = OPEN
         exchange.upgraded = True
         exchange.first_byte = monotonic_ns()

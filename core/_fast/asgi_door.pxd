@@ -1,6 +1,6 @@
 from libc.stdint cimport int64_t
 
-from core._fast.client cimport Door
+from core._fast.door cimport Door
 from core._fast.exchange cimport Downstream, Exchange
 from core._fast.headers cimport Headers
 
@@ -14,11 +14,13 @@ cdef class AsgiSide(Downstream):
     cdef str kind                      # of its messages: http.response or websocket.http.response
     cdef object messages               # deque of what send() has yet to take
     cdef Py_ssize_t queued             # bytes of bodies in it
+    cdef object reader                 # task that takes the server's messages; None: there is none
     cdef object news                   # asyncio.Event: something was queued, or the end came
     cdef object may_read               # asyncio.Event: the exchange takes more of the request
     cdef bint blocked                  # the exchange was asked to wait
     cdef bint over                     # nothing more is queued
     cdef bint broken                   # the response is to be cut off
+    cdef str problem                   # why
     cdef bint bodiless
     cdef bint trailers_told
     cdef int64_t response_left         # of a response's body by length; -1: by the server's framing

@@ -1,7 +1,7 @@
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
-from core._fast.client import Door
+from core._fast.door import Door
 from core._fast.exchange import Downstream
 
 _Message = MutableMapping[str, Any]

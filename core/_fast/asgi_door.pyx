@@ -14,15 +14,15 @@ from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes
 
 from core._fast.asgi_fields cimport pairs_of
 from core._fast.clock cimport monotonic_ns
-from core._fast.exchange cimport new_exchange, recycle
 from core._fast.head cimport (
     M_HEAD, P_CONTENT_LENGTH_CONFLICT, P_HEADER_VALUE_CHARACTER, parse_request,
 )
 from core._fast.headers cimport H_DATE, H_TRAILER, Headers
 from core._fast.message cimport Response
+from core._fast.recycling cimport new_exchange, recycle
 
 from core._fast.head import PROBLEMS
-from core.asgi_head import ScopeMalformed, announces_body, request_head
+from core.asgi_head import ScopeMalformed, announces_body, is_http_1, request_head
 from core.errors import PROBLEM_CONTENT_TYPE, Problem
 
 log = logging.getLogger("agora.client")
@@ -36,6 +36,9 @@ cdef enum:
 
 class ResponseBroken(Exception):
     """Tell the server that a response ends in the middle, so that it cuts the connection."""
+
+    # NOTE: most servers cut as well if the application only returns; but then a middleware in between may
+    # take the response for complete, and end it.
 
 
 async def serve_http(Door door not None, scope, receive, send):
@@ -84,19 +87,18 @@ cdef class AsgiSide(Downstream):
         if problem is not None:
             await self._refuse(problem)
             return
-        reader = None
         try:
             if first is not None and self.exchange is not None:
                 self._on_message(first)
             if not self.over:
-                reader = asyncio.get_running_loop().create_task(self._read(receive))
+                self.reader = asyncio.get_running_loop().create_task(self._read(receive))
             await self._deliver()
         finally:
-            if reader is not None:
-                reader.cancel()
+            if self.reader is not None:
+                self.reader.cancel()
             self._leave()
         if self.broken:
-            raise ResponseBroken
+            raise ResponseBroken(self.problem or "the response ended early")
 
     # -- the request -----------------------------------------------------------------------------
 
@@ -215,6 +217,10 @@ cdef class AsgiSide(Downstream):
             while True:
                 if self.messages:
                     size, message = self.messages.popleft()
+                    if message["type"] == "websocket.close" and self.reader is not None:
+                        # NOTE: granian loses a close that is sent while a receive() waits.
+                        self.reader.cancel()
+                        await asyncio.wait({self.reader})
                     await self.send(message)
                     self.queued -= size
                     if self.blocked and self.queued <= LOW:
@@ -248,20 +254,20 @@ cdef class AsgiSide(Downstream):
 
     def _closes(self):
         """Tell whether a server can be asked to close the connection: not where streams share it."""
-        return self.kind == "http.response" and self.scope["http_version"].startswith("1")
+        return self.kind == "http.response" and is_http_1(self.scope)
 
     cdef int start_response(self, Exchange exchange) except -1:
         cdef list fields = self._fields(exchange)
         cdef dict message
         self.response_left = self._length(exchange)
         self.bodiless = (
-            exchange.request.head.method == M_HEAD or exchange._response.status in (204, 304)
+            exchange.request.head.method == M_HEAD or exchange._response.code in (204, 304)
         )
         if self.response_left >= 0:
             fields.append((b"content-length", b"%d" % self.response_left))
         if exchange.close and self._closes():
             fields.append((b"connection", b"close"))
-        message = {"type": f"{self.kind}.start", "status": exchange._response.status, "headers": fields}
+        message = {"type": f"{self.kind}.start", "status": exchange._response.code, "headers": fields}
         self.trailers_told = (
             exchange.request.head.te_trailers and self.response_left < 0 and not self.bodiless
             and exchange._response.headers.find_id(H_TRAILER) is not NULL
@@ -275,17 +281,17 @@ cdef class AsgiSide(Downstream):
         """List the response's end-to-end fields, names in lower case."""
         # NOTE: servers write Date themselves, whether there is one or not.
         cdef list fields = pairs_of(exchange._response.headers, H_DATE, H_DATE)
-        if self.door.wording.via and not exchange.answered_here:
+        if self.door.wording.via and exchange.forwarded:
             fields.append((b"via", b"1.1 " + self.door.wording.name))
         return fields
 
     cdef int64_t _length(self, Exchange exchange):
         """Return the Content-Length to send; -1: none. The same rule as in core/_fast/head_writer."""
         cdef Response response = exchange._response
-        if response.status == 204:
+        if response.code == 204:
             return -1
         if response.body is not None:
-            return -1 if response.status == 304 else PyBytes_GET_SIZE(response.body)
+            return -1 if response.code == 304 else PyBytes_GET_SIZE(response.body)
         return -1 if exchange.plan.rewrites_bodies else response.content_length
 
     cdef int interim_response(self, Exchange exchange, int status, Headers headers) except -1:
@@ -329,6 +335,7 @@ cdef class AsgiSide(Downstream):
         return 0
 
     cdef int break_response(self, Exchange exchange) except -1:
+        self.problem = exchange.problem
         self.broken = True
         return 0
 

@@ -2,7 +2,7 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
 from core._fast.asgi_door import AsgiSide
-from core._fast.client import Door
+from core._fast.door import Door
 
 _Message = MutableMapping[str, Any]
 

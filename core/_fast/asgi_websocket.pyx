@@ -12,13 +12,15 @@ from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes
 
 from core._fast.asgi_door cimport AsgiSide, head_of
 from core._fast.asgi_fields cimport pairs_of
-from core._fast.client cimport Door
+from core._fast.door cimport Door
 from core._fast.exchange cimport Exchange
 from core._fast.headers cimport H_SEC_WEBSOCKET_ACCEPT, H_SEC_WEBSOCKET_PROTOCOL, Headers
 
 from core.asgi_head import websocket_head
 from core.errors import Problem
-from core.websocket import ABNORMAL, NO_STATUS, NORMAL, Closed, WebSocketFrames, accept_token, new_key
+from core.websocket import (
+    ABNORMAL, NO_STATUS, NORMAL, Closed, WebSocketFrames, accept_token, new_key, split_list,
+)
 
 log = logging.getLogger("agora.client")
 
@@ -54,6 +56,7 @@ cdef class AsgiWebSocket(AsgiSide):
             payload = message.get("text")
             self._push(self.frames.message(bytes(message["bytes"]) if payload is None else payload))
             return 1
+        self.messages.clear()
         code = message.get("code") or NO_STATUS
         if not self.tunnel or code == ABNORMAL:
             self.exchange.client_gone()
@@ -87,8 +90,7 @@ cdef class AsgiWebSocket(AsgiSide):
         """Tell the server to accept, if the target did what the handshake asks for."""
         cdef Headers headers = exchange._response.headers
         protocol = headers.get(b"sec-websocket-protocol")
-        answered = headers.get_all(b"sec-websocket-accept") == [accept_token(self.key)]
-        if not answered or b"sec-websocket-extensions" in headers:
+        if not self._answered(headers, protocol):
             log.warning("a target took a WebSocket's handshake without answering it")
             self._deny(NOT_WEBSOCKET)
             return exchange.break_response(NOT_WEBSOCKET.slug)
@@ -102,6 +104,16 @@ cdef class AsgiWebSocket(AsgiSide):
                 if pair[0] != b"date"
             ],
         }, 0)
+
+    def _answered(self, Headers headers, protocol):
+        """Tell whether a target's answer is one to the handshake that it was sent."""
+        # NOTE: some servers give the offers as one string.
+        offers = ",".join(self.scope.get("subprotocols") or ()).encode("latin-1", "replace")
+        return (
+            headers.get_all(b"sec-websocket-accept") == [accept_token(self.key)]
+            and b"sec-websocket-extensions" not in headers
+            and (protocol is None or protocol.decode("latin-1") in split_list(offers))
+        )
 
     cdef int response_piece(self, Exchange exchange, const char* data, Py_ssize_t size) except -1:
         if not self.tunnel:

@@ -7,21 +7,15 @@ or the connection longer than the door's timeouts allow.
 
 import asyncio
 import logging
-from http import HTTPStatus
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
-from libc.string cimport memcpy, memset
+from libc.string cimport memset
 
 from core._fast.clock cimport monotonic_ns
-from core._fast.chunked cimport CHUNK_HEADER_MOST, write_chunk_header
-from core._fast.exchange cimport STREAMING, recycle, new_exchange
+from core._fast.door cimport Door
 from core._fast.head cimport find_head_end, parse_request
-from core._fast.head_writer cimport (
-    BY_CHUNKS, BY_CLOSE, BY_LENGTH, NO_BODY, write_interim_head, write_response_head, write_trailers,
-)
-from core._fast.headers cimport FIELD_FORWARDING, Headers, H_X_FORWARDED_FOR
-from core._fast.message cimport Response
-from core._fast.out cimport Out, put, room
+from core._fast.link cimport Link
+from core._fast.recycling cimport new_exchange, recycle
 from core._fast.wheel cimport new_timer
 
 from core._fast.head import PROBLEMS
@@ -30,22 +24,13 @@ from core.errors import Problem
 log = logging.getLogger("agora.client")
 
 cdef enum:
-    COPIED = 16384             # bytes of a body's piece that are copied behind the head rather than sent beside it
-    COLLECTED = 65536          # bytes of answers to pipelined requests that are sent at once
+    SMALL = 16384              # bytes of a request body that goes on in one piece with its head
     DRAINED = 262144           # bytes of an unwanted request body that are read rather than closing the connection
     LINGERED = 1048576         # bytes read before a connection is closed under a sending peer
-
-cdef int64_t NEVER = 1 << 60   # ns; about 36 years
 
 cdef dict REFUSALS = {code: Problem(status, slug, title) for code, (status, slug, title) in PROBLEMS.items()}
 cdef object TOO_SLOW = Problem(408, "request-timeout", "The request took too long to arrive")
 cdef object TOO_MANY = Problem(503, "too-many-connections", "Too many connections", "internal", True)
-
-# What is to be sent lies here until the end of a callback.
-cdef Out out
-out.data = NULL
-out.size = out.capacity = 0
-cdef ClientConnection holder = None      # whose bytes they are
 
 # Exchanges that ended, until nobody on the stack uses them any more.
 cdef list ended = []
@@ -59,73 +44,21 @@ cdef int reap() except -1:
     return 0
 
 
-cdef int64_t nanoseconds(double seconds):
-    return <int64_t>(seconds * 1e9) if seconds > 0 else NEVER
+cdef class ClientConnection(ClientWriter):
+    """Be the asyncio protocol of one client's connection."""
 
+    def __init__(self, Door door not None):
+        self.door = door
 
-cdef class Door:
-    """Hold what all connections of one worker share: settings, limits, and the snapshot in force."""
-
-    def __init__(self, Wheel wheel, *, refused, gauge):
-        self.wheel = wheel
-        self.refused = refused
-        self.gauge = gauge
-        self.addresses = {}
-        self.open = set()
-
-    def configure(self, Snapshot snapshot, Wording wording, *, trusts, client_of,
-                  int request_line, int header_block, int header_count, int max_extensions,
-                  double head_timeout, double body_timeout, double keep_alive_timeout,
-                  double write_timeout, int max_connections, int max_per_address,
-                  double linger_timeout=2, int64_t body_rate=240):
-        """Put a new version of everything in force, for requests that begin from now on.
-
-        Timeouts in seconds, 0: none; sizes in bytes; ``body_rate`` in bytes a second.
-        """
-        self.snapshot = snapshot
-        self.wording = wording
-        self.trusts = trusts
-        self.client_of = client_of
-        self.limits.request_line = request_line
-        self.limits.header_block = header_block
-        self.limits.header_count = header_count
-        self.max_extensions = max_extensions
-        self.head_timeout = nanoseconds(head_timeout)
-        self.body_timeout = nanoseconds(body_timeout)
-        self.keep_alive_timeout = nanoseconds(keep_alive_timeout)
-        self.write_timeout = nanoseconds(write_timeout)
-        self.linger_timeout = nanoseconds(linger_timeout)
-        self.body_rate = body_rate
-        self.max_connections = max_connections
-        self.max_per_address = max_per_address
-
-    def protocol(self):
-        """Make the protocol for one accepted connection: the factory for loop.create_server."""
-        cdef ClientConnection connection = ClientConnection.__new__(ClientConnection)
-        connection.door = self
-        return connection
-
-    def drain(self, then):
-        """Close idle connections now and the others after their current exchange; then call ``then``."""
-        self.draining = True
-        self.drained = then
-        if self.connections == 0:
-            then()
-        cdef ClientConnection connection
-        for connection in list(self.open):
-            connection.keep = False
-            if connection.exchange is None and connection.partial is None:
-                connection.link.close()
+    def drain(self):
+        """Close now if nothing is under way, else after the exchange."""
+        self.keep = False
+        if self.exchange is None and self.partial is None:
+            self.link.close()
 
     def abort(self):
-        """Close every connection at once."""
-        cdef ClientConnection connection
-        for connection in list(self.open):
-            connection.link.abort()
-
-
-cdef class ClientConnection(Downstream):
-    """Be the asyncio protocol of one client's connection."""
+        """Close at once."""
+        self.link.abort()
 
     # -- what the loop calls -------------------------------------------------------------------
 
@@ -190,10 +123,11 @@ cdef class ClientConnection(Downstream):
             data = bytes(self.partial)
             self.partial = None
         self.reading = True
-        self._consume(data)
-        self.reading = False
-        if out.size:
-            self.flush()
+        try:
+            self._consume(data)
+        finally:
+            self.reading = False
+        self.flush()
         if ended:
             reap()
         return 0
@@ -235,8 +169,7 @@ cdef class ClientConnection(Downstream):
             if self.state == IDLE:
                 if self.link.closing:
                     return 0
-                if out.size >= COLLECTED:
-                    self.flush()
+                self.flush_large()
                 if self.link.blocked:
                     # NOTE: who does not read its answers gets no further ones.
                     return self._put_off(data, at)
@@ -263,7 +196,7 @@ cdef class ClientConnection(Downstream):
         return 0
 
     cdef int _put_off(self, bytes data, Py_ssize_t at) except -1:
-        self.pending = data[at:]
+        self.pending = data[at:] if self.pending is None else self.pending + data[at:]
         return self.link.pause()
 
     cdef Py_ssize_t _request(self, bytes data, Py_ssize_t at) except -2:
@@ -305,7 +238,7 @@ cdef class ClientConnection(Downstream):
             self.decoder.most_extensions = door.max_extensions
         elif self.body_left > 0:
             self.state = BODY
-            if self.body_left <= COPIED and self.body_left <= PyBytes_GET_SIZE(data) - at - used:
+            if self.body_left <= SMALL and self.body_left <= PyBytes_GET_SIZE(data) - at - used:
                 # PERF: a small body that came with its head goes on with it, in one piece
                 exchange.take_whole_body(PyBytes_AS_STRING(data) + at + used, self.body_left)
                 used += self.body_left
@@ -408,17 +341,7 @@ cdef class ClientConnection(Downstream):
         """Answer what cannot become an exchange, and close."""
         self.door.refused(problem.slug)
         log.info("refused a request from %s: %s", self.peer.decode(), problem.title)
-        body = problem.body()
-        answer = b"".join((
-            b"HTTP/1.1 %d %s\r\n" % (problem.status, HTTPStatus(problem.status).phrase.encode("ascii")),
-            b"Content-Type: application/problem+json\r\nConnection: close\r\n",
-            b"Content-Length: %d\r\n\r\n" % len(body), body,
-        ))
-        if holder is not self:
-            take_out(self)
-        room(&out, PyBytes_GET_SIZE(answer))
-        put(&out, PyBytes_AS_STRING(answer), PyBytes_GET_SIZE(answer))
-        self.flush()
+        self.send_refusal(problem)
         return self._linger()
 
     cdef int _linger(self) except -1:
@@ -446,16 +369,7 @@ cdef class ClientConnection(Downstream):
         if not complete and self.keep and exchange.answered_here:
             # NOTE: keep the connection only if the rest of the body is small and sure to come.
             self.keep = not self.continue_due and not self.chunked and self.body_left <= DRAINED
-        if holder is not self:
-            take_out(self)
-        write_response_head(&out, exchange, self.door.wording, self.keep, &self.framing)
-        if self.framing == BY_CLOSE:
-            self.keep = False
-        self.response_left = -1
-        if self.framing == BY_LENGTH:
-            self.response_left = exchange._response.content_length
-            if exchange._response.body is not None:
-                self.response_left = PyBytes_GET_SIZE(exchange._response.body)
+        self.write_head(exchange)
         if exchange.upgraded:
             self.state = TUNNEL
             exchange.request_ended = False
@@ -463,87 +377,12 @@ cdef class ClientConnection(Downstream):
             self._deliver_pending()
         return 0
 
-    cdef int interim_response(self, Exchange exchange, int status, Headers headers) except -1:
-        if self.link.transport is None:
-            return 0
-        if holder is not self:
-            take_out(self)
-        write_interim_head(&out, exchange, status, headers)
-        return self.flush()
-
-    cdef int response_piece(self, Exchange exchange, const char* data, Py_ssize_t size) except -1:
-        cdef const char* tail = NULL
-        cdef Py_ssize_t tail_size = 0
-        if self.link.transport is None or self.framing == NO_BODY or size == 0:
-            return 0
-        if holder is not self:
-            take_out(self)
-        if self.framing == BY_LENGTH:
-            if size > self.response_left:
-                # NOTE: a plugin made the body longer than it was announced; never send what another
-                # answer could be read into.
-                size = self.response_left
-                self.keep = False
-            self.response_left -= size
-        elif self.framing == BY_CHUNKS:
-            room(&out, CHUNK_HEADER_MOST)
-            out.size += write_chunk_header(out.data + out.size, size)
-            tail = b"\r\n"
-            tail_size = 2
-        if size <= COPIED:
-            room(&out, size + 2)
-            put(&out, data, size)
-            put(&out, tail, tail_size)
-            if not self.reading and self.response_left != 0:
-                self.flush()
-            return 0
-        self.link.send(out.data, out.size, data, size, tail, tail_size)
-        out.size = 0
-        return 0
-
-    cdef int end_response(self, Exchange exchange, Headers trailers) except -1:
-        if self.link.transport is None:
-            return 0
-        if self.framing == BY_CHUNKS:
-            if holder is not self:
-                take_out(self)
-            write_trailers(&out, trailers if exchange.request.head.te_trailers else None)
-        elif self.framing == BY_LENGTH and self.response_left:
-            self.flush()
-            self.link.abort()
-            return 0
-        if not self.reading:
-            self.flush()
-        return 0
-
-    cdef int break_response(self, Exchange exchange) except -1:
-        """Cut the response off so that the client sees it is not complete."""
-        self.keep = False
-        self.flush()
-        if self.framing == BY_CLOSE:
-            return self.link.reset()
-        return self.link.abort()
-
-    cdef int flush(self) except -1:
-        if holder is self and out.size:
-            self.link.send(out.data, out.size, NULL, 0, NULL, 0)
-            out.size = 0
-        return 0
-
-    cdef int request_wanted(self, Exchange exchange) except -1:
-        if self.continue_due:
-            self.continue_due = False
-            if holder is not self:
-                take_out(self)
-            room(&out, 32)
-            put(&out, b"HTTP/1.1 100 Continue\r\n\r\n", 25)
-            return self.flush()
-        return 0
-
     cdef int pause_request(self) except -1:
         return self.link.pause()
 
     cdef int resume_request(self) except -1:
+        if self.pending is not None:
+            return 0  # what waits comes first: _ready and _take_tunnelled read on
         if self.state == BODY and not self.link.blocked:
             self._watch_body()
         return self.link.resume()
@@ -590,12 +429,16 @@ cdef class ClientConnection(Downstream):
         self.received(data)
 
     cdef int _deliver_pending(self) except -1:
+        if self.pending is not None:
+            asyncio.get_running_loop().call_soon(self._take_tunnelled)
+        return 0
+
+    def _take_tunnelled(self):
         cdef bytes data = self.pending
         self.pending = None
-        if data is not None:
-            asyncio.get_running_loop().call_soon(self.data_received, data)
+        if data is not None and self.link.transport is not None:
             self.link.resume()
-        return 0
+            self.received(data)
 
     # -- deadlines -----------------------------------------------------------------------------
 
@@ -606,6 +449,8 @@ cdef class ClientConnection(Downstream):
         if self.link.transport is None:
             return 0
         if self.link.closing or self.link.blocked:
+            self._slow_reader(now)
+        elif self.state == LINGER and self.link.transport.get_write_buffer_size() > 0:
             self._slow_reader(now)
         elif self.state == LINGER or self.state == DRAIN:
             self.link.abort()
@@ -646,16 +491,6 @@ cdef class ClientConnection(Downstream):
             return exchange.break_response(TOO_SLOW.slug)
         exchange.refuse(TOO_SLOW)
         return self.flush()
-
-
-cdef int take_out(ClientConnection connection) except -1:
-    """Send what another connection left in the buffer, and make it this one's."""
-    global holder
-    if holder is not None and out.size:
-        holder.flush()
-    out.size = 0
-    holder = connection
-    return 0
 
 
 cdef int fired(object owner, int64_t now) except -1:

@@ -1,13 +1,8 @@
-from core._fast.exchange_state cimport ANSWERING, DECIDING, ENDED, ExchangeState, FORWARDED, FRESH, HOLDING, STREAMING
+from core._fast.exchange_state cimport ANSWERING, DECIDING, ENDED, FORWARDED, FRESH, HOLDING, STREAMING
 from core._fast.headers cimport Headers
 from core._fast.link cimport Peer
-from core._fast.message cimport Response
+from core._fast.phases cimport FORWARD, Phase, PhaseRunner, REQUEST, RESPONSE
 from core._fast.plan cimport Snapshot
-
-cdef enum Phase:
-    REQUEST
-    FORWARD
-    RESPONSE
 
 cdef class Downstream(Peer):
     """The client's side of an exchange: the native door's connection or the ASGI door's."""
@@ -36,7 +31,7 @@ cdef class Target:
     cdef int choose(self, Exchange exchange) except -1
     cdef int begin(self, Exchange exchange) except -1
 
-cdef class Exchange(ExchangeState):
+cdef class Exchange(PhaseRunner):
     cdef Downstream down
     cdef Handler handler
     cdef Handler errand                # what goes on for it while it waits for a handler
@@ -53,23 +48,15 @@ cdef class Exchange(ExchangeState):
     cdef int response_piece(self, const char* data, Py_ssize_t size) except -1
     cdef int end_response(self, Headers trailers) except -1
     cdef int break_response(self, str problem) except -1
-    cdef int answer(self, Response response) except -1
     cdef int refuse(self, object problem, str detail=*) except -1
     cdef int finish(self) except -1
 
     cdef int _dispatch(self) except -1
-    cdef int _answered(self, object method, object result) except -1
     cdef int _watch_total(self) except -1
     cdef int _begin_target(self) except -1
     cdef int _release_held(self) except -1
-    cdef int _accept(self, Snapshot snapshot) except -1
-    cdef int _run(self, Phase phase, Py_ssize_t start) except -1
-    cdef tuple _methods(self, Phase phase)
-    cdef tuple _waits_of(self, Phase phase)
-    cdef int _after(self, Phase phase) except -1
     cdef int _run_response(self) except -1
     cdef int _send_head(self) except -1
-    cdef int _phase_failed(self, object method, object error) except -1
     cdef int _forward_piece(self, const char* data, Py_ssize_t size) except -1
     cdef int _out(self, const char* data, Py_ssize_t size) except -1
     cdef int _out_end(self) except -1
@@ -79,8 +66,3 @@ cdef class Exchange(ExchangeState):
     cdef int _end_forward(self) except -1
     cdef int _discard_response(self, object problem) except -1
     cdef int _drop_handler(self) except -1
-    cdef bytes _chunk(self, str side, bytes piece, bint last)
-    cdef bint _resumed(self)
-
-cdef Exchange new_exchange()
-cdef int recycle(Exchange exchange) except -1

@@ -5,23 +5,20 @@ exchange. The rules it guards: phases run once and in order, the synchronous par
 a response head goes out once; whatever happens, the exchange ends once and is logged.
 """
 
-import asyncio
 import logging
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
-from cpython.object cimport PyObject
 from libc.stdint cimport int64_t
 
 from core._fast.admission cimport route, strip
 from core._fast.clock cimport monotonic_ns
 from core._fast.head cimport M_HEAD
 from core._fast.headers cimport Headers
+from core._fast.message cimport Response
+from core._fast.phases cimport method_name
 from core._fast.wheel cimport new_timer
 
 from core.errors import Problem
-
-cdef extern from "Python.h":
-    Py_ssize_t Py_REFCNT(PyObject* o)
 
 log = logging.getLogger("agora.exchange")
 
@@ -29,10 +26,6 @@ cdef object PLUGIN_FAILED = Problem(500, "plugin-failed", "A plugin failed", "in
 cdef object BODY_TOO_LARGE = Problem(413, "body-too-large", "The request's body is too large")
 cdef object RESPONSE_TOO_LARGE = Problem(502, "response-too-large", "The target's answer is too large", "upstream")
 cdef object TOOK_TOO_LONG = Problem(504, "exchange-timeout", "The exchange took too long", "internal")
-
-cdef enum:
-    IDLE_EXCHANGES = 256
-
 
 cdef class Downstream(Peer):
     cdef int start_response(self, Exchange exchange) except -1:
@@ -77,7 +70,7 @@ cdef class Target:
         raise NotImplementedError
 
 
-cdef class Exchange(ExchangeState):
+cdef class Exchange(PhaseRunner):
     """Show plugins one request, its response once there is one, and what is known of both.
 
     Valid until the log phase ends; keep values, not the exchange.
@@ -100,7 +93,7 @@ cdef class Exchange(ExchangeState):
         refusal = strip(self, snapshot)
         if refusal is not None:
             return self.refuse(refusal)
-        self._accept(snapshot)
+        self.run_accept(snapshot.accept)
         if self.has_response:
             return 0
         answer = route(self, snapshot)
@@ -116,18 +109,7 @@ cdef class Exchange(ExchangeState):
             self.stage = HOLDING
             self.down.request_wanted(self)
             return 0
-        return self._run(REQUEST, 0)
-
-    cdef int _accept(self, Snapshot snapshot) except -1:
-        cdef object method, result
-        for method in snapshot.accept:
-            try:
-                result = method(self)
-            except Exception as error:
-                return self._phase_failed(method, error)
-            if result is not None:
-                return self._answered(method, result)
-        return 0
+        return self.run(REQUEST, 0)
 
     cdef int take_whole_body(self, const char* data, Py_ssize_t size) except -1:
         """Take a small body that came together with the head; called before begin()."""
@@ -143,7 +125,7 @@ cdef class Exchange(ExchangeState):
         self.request.body = b"".join(self.held) if self.held is not None else b""
         self.held = None
         self.stage = DECIDING
-        return self._run(REQUEST, 0)
+        return self.run(REQUEST, 0)
 
     cdef int request_piece(self, const char* data, Py_ssize_t size) except -1:
         """Take a piece of the request's body; it is only valid during the call."""
@@ -156,6 +138,8 @@ cdef class Exchange(ExchangeState):
             if self.stage == ENDED or self.answered_here:
                 return 0  # an answer is on its way: what the client still sends is of no use
             return self._hold(data, size)
+        if self.request.body is not None:
+            return 0  # a plugin has put its own body in the place of the client's
         return self._forward_piece(data, size)
 
     cdef int _body_too_large(self) except -1:
@@ -181,7 +165,7 @@ cdef class Exchange(ExchangeState):
         self.body_forwarded = True
         if not self.plan.chunk or self.upgraded:
             return self.handler.request_piece(self, data, size)
-        piece = self._chunk("request", PyBytes_FromStringAndSize(data, size), False)
+        piece = self.chunk("request", PyBytes_FromStringAndSize(data, size), False)
         if piece is not None and piece and self.handler is not None:
             self.handler.request_piece(self, PyBytes_AS_STRING(piece), PyBytes_GET_SIZE(piece))
         return 0
@@ -192,14 +176,14 @@ cdef class Exchange(ExchangeState):
         self.trailers = trailers
         if self.stage == HOLDING:
             return self._held_whole()
-        if self.handler is not None and self.held is None:
+        if self.handler is not None and self.held is None and self.request.body is None:
             return self._end_forward()
         return 0
 
     cdef int _end_forward(self) except -1:
         cdef bytes piece
         if self.plan.chunk and not self.upgraded:
-            piece = self._chunk("request", b"", True)
+            piece = self.chunk("request", b"", True)
             if piece is not None and piece and self.handler is not None:
                 self.handler.request_piece(self, PyBytes_AS_STRING(piece), PyBytes_GET_SIZE(piece))
         if self.handler is not None:
@@ -226,73 +210,10 @@ cdef class Exchange(ExchangeState):
             self.handler.resume_response()
         return 0
 
-    # -- the phases ------------------------------------------------------------------------------
+    # -- towards the target ----------------------------------------------------------------------
 
-    cdef int _run(self, Phase phase, Py_ssize_t start) except -1:
-        """Run a phase's methods from `start` on, then what comes after the phase."""
-        cdef tuple methods = self._methods(phase)
-        cdef tuple waits = self._waits_of(phase)
-        cdef Py_ssize_t i
-        cdef object method, result
-        for i in range(start, len(methods)):
-            method = methods[i]
-            if waits[i]:
-                self.task = asyncio.get_running_loop().create_task(self._run_waiting(phase, i))
-                return 0
-            try:
-                result = method(self)
-            except Exception as error:
-                return self._phase_failed(method, error)
-            if self.stage == ENDED:
-                return 0
-            if result is not None and phase == REQUEST:
-                return self._answered(method, result)
-        return self._after(phase)
-
-    cdef int _answered(self, object method, object result) except -1:
-        """Take a method's answer; anything but a Response is its failure."""
-        if isinstance(result, Response):
-            return self.answer(result)
-        return self._phase_failed(
-            method, TypeError(f"a phase returns None or a Response, not {type(result).__name__}")
-        )
-
-    async def _run_waiting(self, Phase phase, Py_ssize_t start):
-        """Do the same from the first method that is a coroutine function on."""
-        cdef tuple methods = self._methods(phase)
-        cdef tuple waits = self._waits_of(phase)
-        cdef Py_ssize_t i = start
-        cdef object method = None, result = None
-        try:
-            while i < len(methods) and (result is None or phase != REQUEST):
-                method = methods[i]
-                result = method(self)
-                if waits[i]:
-                    result = await result
-                i += 1
-        except Exception as error:
-            if self._resumed():
-                self._phase_failed(method, error)
-                self.down.flush()
-            return
-        if self._resumed():
-            if result is not None and phase == REQUEST:
-                self._answered(method, result)
-            else:
-                self._after(phase)
-            self.down.flush()
-
-    cdef tuple _methods(self, Phase phase):
-        if phase == REQUEST:
-            return self.plan.request
-        return self.plan.forward if phase == FORWARD else self.plan.response
-
-    cdef tuple _waits_of(self, Phase phase):
-        if phase == REQUEST:
-            return self.plan.request_waits
-        return self.plan.forward_waits if phase == FORWARD else self.plan.response_waits
-
-    cdef int _after(self, Phase phase) except -1:
+    cdef int after(self, Phase phase) except -1:
+        """Go on with what comes after a phase."""
         if phase == REQUEST:
             return self._dispatch()
         if phase == FORWARD:
@@ -310,13 +231,13 @@ cdef class Exchange(ExchangeState):
     cdef int _dispatch(self) except -1:
         if self.total_timeout != self.watched_total:
             self._watch_total()
-        if self.max_request_body and self.request.head.content_length > self.max_request_body:
+        if self.max_request_body and max(self.request.head.content_length, self.bytes_in) > self.max_request_body:
             self.close = True
             return self.refuse(BODY_TOO_LARGE)
         (<Target>self.plan.target).choose(self)
         if self.has_response:
             return 0
-        return self._run(FORWARD, 0)
+        return self.run(FORWARD, 0)
 
     cdef int _begin_target(self) except -1:
         if self.stage == ENDED or self.has_response:
@@ -334,11 +255,12 @@ cdef class Exchange(ExchangeState):
             return self._end_forward()
         self.held = None
         if held is not None:
+            # NOTE: before the pieces are sent: they may block the target, which then pauses the client again.
+            self.down.resume_request()
             for piece in held:
                 if self.handler is None:
                     return 0
                 self._forward_piece(PyBytes_AS_STRING(piece), PyBytes_GET_SIZE(piece))
-            self.down.resume_request()
         if self.handler is not None:
             if self.request_ended:
                 return self._end_forward()
@@ -357,7 +279,10 @@ cdef class Exchange(ExchangeState):
         """Go on with the response's head, which the handler has put into `_response`."""
         self.has_response = True
         self.stage = ANSWERING
-        if self.plan.hold_response and self._response.body is None and not self.upgraded:
+        if (
+            self.plan.hold_response and self._response.body is None
+            and not self.upgraded and self.request.head.method != M_HEAD
+        ):
             self.held_response = []
             return 0
         return self._run_response()
@@ -430,9 +355,8 @@ cdef class Exchange(ExchangeState):
         """Answer with a whole response made here."""
         if self.has_response:
             return 0
-        if self.task is not None:
-            self.task.cancel()
-            self.task = None
+        self._drop_handler()
+        self.stop_waiting()
         self._response.copy(response)
         if response.body is None:
             self._response.body = b""
@@ -446,7 +370,7 @@ cdef class Exchange(ExchangeState):
 
     cdef int _run_response(self) except -1:
         # NOTE: an answer to a phase's failure goes out as it is: a response phase may have been what failed.
-        return self._send_head() if self.failed else self._run(RESPONSE, 0)
+        return self._send_head() if self.failed else self.run(RESPONSE, 0)
 
     cdef int _send_head(self) except -1:
         cdef Response response = self._response
@@ -456,23 +380,24 @@ cdef class Exchange(ExchangeState):
         if self.stage == ENDED:
             return 0
         self.stage = STREAMING
-        self.status = response.status
+        self.status = response.code
         self.down.start_response(self)
         if body is not None:
-            self._drop_handler()
+            self._drop_handler()  # its body is held here: what streams is not wanted
             if body and self.stage == STREAMING and self.request.head.method != M_HEAD:
                 self._out(PyBytes_AS_STRING(body), PyBytes_GET_SIZE(body))
             return self._out_end()
         held = self.held_response
         if held is not None:
             self.held_response = None
+            if self.handler is not None:
+                # NOTE: before the pieces are sent: they may block the client, which then pauses the target again.
+                self.handler.resume_response()
             for piece in held:
                 if self.stage == STREAMING:
                     self._out(PyBytes_AS_STRING(piece), PyBytes_GET_SIZE(piece))
             if self.response_ended:
                 return self._out_end()
-            if self.handler is not None:
-                self.handler.resume_response()
         elif self.response_ended:
             return self._out_end()
         return 0
@@ -480,7 +405,7 @@ cdef class Exchange(ExchangeState):
     cdef int _out(self, const char* data, Py_ssize_t size) except -1:
         cdef bytes piece
         if self.plan.chunk and not self.upgraded:
-            piece = self._chunk("response", PyBytes_FromStringAndSize(data, size), False)
+            piece = self.chunk("response", PyBytes_FromStringAndSize(data, size), False)
             if piece is None or not piece or self.stage != STREAMING:
                 return 0
             data = PyBytes_AS_STRING(piece)
@@ -495,7 +420,7 @@ cdef class Exchange(ExchangeState):
         if self.stage == ENDED:
             return 0
         if self.plan.chunk and not self.upgraded:
-            piece = self._chunk("response", b"", True)
+            piece = self.chunk("response", b"", True)
             if self.stage == ENDED:
                 return 0
             if piece is not None and piece:
@@ -503,23 +428,6 @@ cdef class Exchange(ExchangeState):
                 self.down.response_piece(self, PyBytes_AS_STRING(piece), PyBytes_GET_SIZE(piece))
         self.down.end_response(self, self.response_trailers)
         return self.finish()
-
-    cdef bytes _chunk(self, str side, bytes piece, bint last):
-        """Run the chunk phases over a piece; None: they failed, and the exchange has ended."""
-        cdef object method, result
-        for method in self.plan.chunk:
-            try:
-                result = method(self, side, piece, last)
-                if result is not None:
-                    if not isinstance(result, bytes):
-                        raise TypeError(f"chunk() returns bytes or None, not {type(result).__name__}")
-                    if not self.plan.rewrites_bodies:
-                        raise TypeError("chunk() returns bytes only where the class says `rewrites_bodies = True`")
-                    piece = result
-            except Exception as error:
-                self._phase_failed(method, error)
-                return None
-        return piece
 
     # -- the end ---------------------------------------------------------------------------------
 
@@ -534,9 +442,7 @@ cdef class Exchange(ExchangeState):
         self.ended = monotonic_ns()
         if self.timer.deadline:
             self.wheel.cancel(self.timer)
-        if self.task is not None:
-            self.task.cancel()
-            self.task = None
+        self.stop_waiting()
         self._drop_handler()
         self.plan.meter.count(self.status, self.ended - self.started, self.bytes_in, self.bytes_out)
         for method in self.plan.log:
@@ -547,62 +453,25 @@ cdef class Exchange(ExchangeState):
         snapshot.end()
         return down.exchange_ended(self)
 
-    cdef int _phase_failed(self, object method, object error) except -1:
+    cdef int flush_answer(self) except -1:
+        return self.down.flush()
+
+    cdef int phase_failed(self, object method, object error) except -1:
         log.error("plugin failed: %s", method_name(method), exc_info=error)
         if self.stage == STREAMING:
             return self.break_response(PLUGIN_FAILED.slug)
         self.failed = True
         return self._discard_response(PLUGIN_FAILED)
 
-    cdef bint _resumed(self):
-        """Note that the waiting is over; False: the exchange ended meanwhile."""
-        self.task = None
-        return self.stage != ENDED
-
-
-
 cdef int total_fired(object owner, int64_t now) except -1:
     cdef Exchange exchange = owner
     if exchange.stage == STREAMING:
         return exchange.break_response(TOOK_TOO_LONG.slug)
-    if exchange.task is not None:
-        exchange.task.cancel()
-        exchange.task = None
+    if exchange.stage == ANSWERING:
+        exchange.failed = True  # the response phases have had their time
+    else:
+        exchange.wheel.arm(exchange.timer, now + <int64_t>(exchange.total_timeout * 1e9))
+    exchange.stop_waiting()
     exchange.close = True
     exchange._discard_response(TOOK_TOO_LONG)
     return exchange.down.flush()
-
-
-cdef str method_name(object method):
-    return f"{type(getattr(method, '__self__', method)).__name__}.{getattr(method, '__name__', method)}"
-
-
-# Exchanges lie here between uses.
-# PERF: an exchange has six objects and two arrays; making them anew costs about 1 us (bench: fixed answer).
-cdef list idle_exchanges = []
-
-
-cdef Exchange new_exchange():
-    if idle_exchanges:
-        return idle_exchanges.pop()
-    return Exchange.__new__(Exchange)
-
-
-cdef int recycle(Exchange exchange) except -1:
-    """Take an ended exchange back, unless somebody still holds a part of it."""
-    # NOTE: its parts are held once, by the exchange; the exchange twice, by its timer and the caller's variable.
-    if (
-        len(idle_exchanges) >= IDLE_EXCHANGES
-        or Py_REFCNT(<PyObject*>exchange) > 2
-        or Py_REFCNT(<PyObject*>exchange.request) > 1
-        or Py_REFCNT(<PyObject*>exchange.request.headers) > 1
-        or Py_REFCNT(<PyObject*>exchange._response) > 1
-        or Py_REFCNT(<PyObject*>exchange._response.headers) > 1
-    ):
-        exchange.timer.owner = None
-        return 0
-    exchange.down = None
-    exchange.handler = exchange.errand = None
-    exchange.reset()
-    idle_exchanges.append(exchange)
-    return 0

@@ -222,7 +222,7 @@ cdef int write_response_head(Out* out, Exchange exchange, Wording wording, bint 
     cdef bint has_date = False
     cdef int i
     room(out, FIXED_PART + response.reason_len + fields_size(headers) + PyBytes_GET_SIZE(wording.name))
-    put_status_line(out, response.status, response.reason, response.reason_len)
+    put_status_line(out, response.code, response.reason, response.reason_len)
     for i in range(headers.count):
         field = &headers.fields[i]
         if field.flags & (FIELD_HOP_BY_HOP | FIELD_FRAMING):
@@ -230,7 +230,7 @@ cdef int write_response_head(Out* out, Exchange exchange, Wording wording, bint 
         if field.id == H_DATE:
             has_date = True
         put_field(out, field)
-    if response.status == 101:
+    if response.code == 101:
         put(out, b"Connection: upgrade\r\n", 21)
         field = headers.find_id(H_UPGRADE)
         if field is not NULL:
@@ -254,14 +254,14 @@ cdef int write_response_head(Out* out, Exchange exchange, Wording wording, bint 
 cdef Framing put_response_framing(Out* out, Exchange exchange) noexcept:
     cdef Response response = exchange._response
     cdef int64_t length = response.content_length
-    cdef bint bodiless = exchange.request.head.method == M_HEAD or response.status == 304
-    if response.status == 204:
+    cdef bint bodiless = exchange.request.head.method == M_HEAD or response.code == 304
+    if response.code == 204:
         return NO_BODY
     if response.body is not None:
         # NOTE: a body held here says nothing about the length of what a 304, or a target's answer to HEAD,
         # stands for.
         length = PyBytes_GET_SIZE(response.body)
-        if response.status == 304 or (bodiless and not exchange.answered_here):
+        if response.code == 304 or (bodiless and not exchange.answered_here):
             length = -1
     elif exchange.plan.rewrites_bodies:
         length = -1

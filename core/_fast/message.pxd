@@ -13,7 +13,7 @@ cdef class Request:
     cdef int put_path(self, bytes path) except -1
 
 cdef class Response:
-    cdef public int status
+    cdef int code                  # the status; 0: not known yet
     cdef readonly Headers headers
     cdef public bytes body         # the whole body of an answer made here; None: it streams from the target
     cdef int64_t content_length    # of a streamed body in bytes; -1: not known

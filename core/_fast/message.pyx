@@ -126,6 +126,12 @@ cdef class Request:
         return f"<Request {self.method} {self.path}>"
 
 
+cdef int check_status(int status) except -1:
+    if not 200 <= status <= 599:
+        raise HeaderInvalid(f"an answer's status is between 200 and 599, not {status}")
+    return 0
+
+
 cdef class Response:
     """Be an answer: status, headers as pairs of bytes, and the body as bytes.
 
@@ -137,11 +143,10 @@ cdef class Response:
         self.content_length = -1
 
     def __init__(self, int status=200, headers=(), body=b""):
-        if not 200 <= status <= 599:
-            raise HeaderInvalid(f"an answer's status is between 200 and 599, not {status}")
+        check_status(status)
         if not isinstance(body, bytes):
             raise HeaderInvalid(f"an answer's body is bytes, not {type(body).__name__}")
-        self.status = status
+        self.code = status
         self.body = body
         for name, value in headers:
             self.headers.add(name, value)
@@ -161,7 +166,7 @@ cdef class Response:
 
     cdef void clear(self) noexcept:
         self.headers.clear()
-        self.status = 0
+        self.code = 0
         self.body = None
         self.problem = None
         self.content_length = -1
@@ -177,7 +182,7 @@ cdef class Response:
             self.headers.owned = list(other.headers.owned)
         for i in range(other.headers.count):
             self.headers.push(&other.headers.fields[i])
-        self.status = other.status
+        self.code = other.code
         self.body = other.body
         self.problem = other.problem
         self.content_length = -1
@@ -186,9 +191,24 @@ cdef class Response:
         return 0
 
     @property
+    def status(self):
+        """Give the HTTP status. It can be set to a final one; that of a switched protocol (101) stays."""
+        return self.code
+
+    @status.setter
+    def status(self, int value):
+        if value == self.code:
+            return
+        check_status(value)
+        if self.code == 101:
+            raise HeaderInvalid("the protocol has been switched: status 101 cannot be changed")
+        self.code = value
+        self.reason = NULL
+
+    @property
     def streams(self):
         """Tell whether the body streams from the target instead of being held here."""
         return self.body is None
 
     def __repr__(self):
-        return f"<Response {self.status}>"
+        return f"<Response {self.code}>"

@@ -9,8 +9,9 @@ from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes
 from libc.stdint cimport int64_t
 
 from core._fast.clock cimport monotonic_ns
-from core._fast.exchange cimport ANSWERING, ENDED, new_exchange, recycle
+from core._fast.exchange cimport ANSWERING, ENDED
 from core._fast.head cimport M_HEAD, Limits, default_limits, parse_request
+from core._fast.recycling cimport new_exchange, recycle
 from core._fast.wheel cimport Wheel
 
 from core._fast.head import PROBLEMS
@@ -28,7 +29,7 @@ cdef class Recorder(Downstream):
         return b"".join(self.pieces)
 
     cdef int start_response(self, Exchange exchange) except -1:
-        self.status = exchange._response.status
+        self.status = exchange._response.code
         self.headers = exchange._response.headers.items()
         return 0
 

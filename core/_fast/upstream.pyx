@@ -71,6 +71,8 @@ cdef class Server(Origin):
         while True:
             slot = self.pool.take(now)
             if slot is None:
+                if self.pool.idle:
+                    swept(self, now)  # all of them are too old: make room for new ones
                 return self._wait(exchange)
             connection = slot.connection
             # NOTE: what cannot be sent again gets a connection that was looked at just before.
@@ -241,10 +243,12 @@ cdef class Errand(Handler):
     """Stand in for the handler while an exchange waits for a connection."""
 
     def settle(self):
-        """End the waiting."""
+        """End the waiting, and let go of everybody."""
         self.server.wheel.cancel(self.timer)
         self.timer.owner = None
+        self.waiter.owner = None
         self.exchange.errand = None
+        self.exchange = None
 
     def fail(self, problem):
         """End the waiting with a refusal."""

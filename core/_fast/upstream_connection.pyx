@@ -94,6 +94,9 @@ cdef class UpstreamConnection(Handler):
         if self.link is None or self.link.transport is None:
             return
         self.link.transport = self.link.write = None
+        if origin is None:
+            self.timer.owner = None
+            return  # it was given up before it was anybody's
         origin.wheel.cancel(self.timer)
         self.timer.owner = None
         self.exchange = None
@@ -279,7 +282,7 @@ cdef class UpstreamConnection(Handler):
             self.keep = head.keep_alive
             self._frame(&head)
         exchange.first_byte = monotonic_ns()
-        exchange._response.status = head.status
+        exchange._response.code = head.status
         exchange._response.reason = head.reason
         exchange._response.reason_len = head.reason_len
         exchange._response.content_length = head.content_length

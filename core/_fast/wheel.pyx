@@ -153,7 +153,7 @@ cdef class Wheel:
         """Run one tick of the loop's clock."""
         self.handle = None
         self.advance(monotonic_ns())
-        if self.armed:
+        if self.armed and self.handle is None:
             self.handle = self.loop.call_later(TICK / 1e9, self._tick)
 
     def close(self):
