@@ -89,7 +89,11 @@ class Gateway:
 
 @contextlib.asynccontextmanager
 async def serving(
-    config: dict[str, Any], *, system: bool = False, tls: ssl.SSLContext | None = None, path: str | None = None
+    config: dict[str, Any],
+    *,
+    system: bool = False,
+    tls: ssl.SSLContext | None = None,
+    path: str | None = None,
 ) -> AsyncIterator[Gateway]:
     """Serve a configuration, given as the plain data of a file, on a free port, or on a unix socket's path."""
     with tempfile.TemporaryDirectory() as folder:
@@ -271,9 +275,9 @@ class Client:
         self.writer.transport.abort()
 
 
-async def connect(port: int, **options: Any) -> Client:
-    """Open a raw connection to a port of this machine."""
-    return Client(*await asyncio.open_connection("127.0.0.1", port, limit=2**22, **options))
+async def connect(port: int, *, limit: int = 2**22, **options: Any) -> Client:
+    """Open a raw connection to a port of this machine; ``limit``: bytes that are read ahead."""
+    return Client(*await asyncio.open_connection("127.0.0.1", port, limit=limit, **options))
 
 
 async def eventually(condition: Callable[[], bool]) -> None:
@@ -281,6 +285,15 @@ async def eventually(condition: Callable[[], bool]) -> None:
     async with asyncio.timeout(PATIENCE):
         while not condition():
             await asyncio.sleep(0)
+
+
+async def turning(seconds: float) -> AsyncIterator[float]:
+    """Yield, for so long, once in each turn of the loop: for what is slow by nature. Yields the share gone by."""
+    loop = asyncio.get_running_loop()
+    began = loop.time()
+    while (gone := loop.time() - began) < seconds:
+        yield gone / seconds
+        await asyncio.sleep(0)
 
 
 # -- upstream servers -------------------------------------------------------------------------------------

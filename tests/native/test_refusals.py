@@ -107,7 +107,11 @@ REFUSED: dict[str, tuple[bytes, int, str]] = {
     "a preface of HTTP/2": (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 400, "target-asterisk"),
     "a lower-case version": (b"GET / http/1.1\r\nHost: a\r\n\r\n", 400, "version-malformed"),
     "TLS on a plain port": (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc", 400, "method-malformed"),
-    "a long request line": (b"GET /" + b"a" * 9000 + b" HTTP/1.1\r\nHost: a\r\n\r\n", 414, "request-line-too-long"),
+    "a long request line": (
+        b"GET /" + b"a" * 9000 + b" HTTP/1.1\r\nHost: a\r\n\r\n",
+        414,
+        "request-line-too-long",
+    ),
     "a large header block": (head(b"X: " + b"a" * 40000), 431, "headers-too-large"),
     "many fields": (head(*[b"X: 1"] * 200), 431, "headers-too-many"),
     "an unknown expectation": (head(b"Expect: 200-ok"), 417, "expectation-unknown"),
@@ -192,7 +196,10 @@ BROKEN_CHUNKS: dict[str, tuple[bytes, str]] = {
     "a bare LF in an extension": (b"5;a\nhello\r\n0\r\n\r\n", "bare-lf"),
     "a bare CR in an extension": (b"5;a\rb\r\nhello\r\n0\r\n\r\n", "bare-cr"),
     "a control byte in an extension": (b"5;a=\x00\r\nhello\r\n0\r\n\r\n", "chunk-extension-character"),
-    "too many extension bytes": (b"5;" + b"a" * 2000 + b"\r\nhello\r\n0\r\n\r\n", "chunk-extensions-too-large"),
+    "too many extension bytes": (
+        b"5;" + b"a" * 2000 + b"\r\nhello\r\n0\r\n\r\n",
+        "chunk-extensions-too-large",
+    ),
     "extensions that add up": (b"1;aaaaaaaaaa\r\nx\r\n" * 200, "chunk-extensions-too-large"),
     "data longer than its size": (b"5\r\nhelloX\r\n0\r\n\r\n", "chunk-end-malformed"),
     "any two bytes after the data": (b"5\r\nhelloXX0\r\n\r\n", "chunk-end-malformed"),
@@ -239,7 +246,9 @@ VECTORS: dict[str, bytes] = {
     "CL.TE": head(b"Content-Length: 6", b"Transfer-Encoding: chunked") + b"0\r\n\r\n" + SMUGGLED,
     "TE.CL": head(b"Transfer-Encoding: chunked", b"Content-Length: 3")
     + b"%x\r\n%s\r\n0\r\n\r\n" % (len(SMUGGLED), SMUGGLED),
-    "TE.TE, one hidden": head(b"Transfer-Encoding: chunked", b"Transfer-Encoding: x") + b"0\r\n\r\n" + SMUGGLED,
+    "TE.TE, one hidden": head(b"Transfer-Encoding: chunked", b"Transfer-Encoding: x")
+    + b"0\r\n\r\n"
+    + SMUGGLED,
     "TE in a folded line": head(b"X: y", b" Transfer-Encoding: chunked") + b"0\r\n\r\n" + SMUGGLED,
     "TE behind a bare LF": head(b"X: y\nTransfer-Encoding: chunked") + b"0\r\n\r\n" + SMUGGLED,
     "TE behind a bare CR": head(b"X: y\rTransfer-Encoding: chunked") + b"0\r\n\r\n" + SMUGGLED,
@@ -248,7 +257,9 @@ VECTORS: dict[str, bytes] = {
     + SMUGGLED,
     "TE with a tab before the colon": head(b"Transfer-Encoding\t: chunked") + b"0\r\n\r\n" + SMUGGLED,
     "TE with an NBSP": head(b"Transfer-Encoding: chunked\xa0") + b"0\r\n\r\n" + SMUGGLED,
-    "TE with an underscore, and a length": head(b"Transfer_Encoding: chunked", b"Content-Length: %d" % len(SMUGGLED))
+    "TE with an underscore, and a length": head(
+        b"Transfer_Encoding: chunked", b"Content-Length: %d" % len(SMUGGLED)
+    )
     + SMUGGLED,
     "CL with a space before the colon": head(b"Content-Length : %d" % len(SMUGGLED)) + SMUGGLED,
     "CL behind a NUL": head(b"X: \x00Content-Length: %d" % len(SMUGGLED)) + SMUGGLED,
@@ -303,7 +314,10 @@ async def test_the_configured_limits_hold() -> None:
     ],
 )
 async def test_a_body_over_its_limit_is_413(request_bytes: bytes) -> None:
-    async with Recorder() as origin, serving({**upstream(origin), "server": {"limits": {"body": 10}}}) as gateway:
+    async with (
+        Recorder() as origin,
+        serving({**upstream(origin), "server": {"limits": {"body": 10}}}) as gateway,
+    ):
         received = await gateway.exchange(request_bytes + GET)
         assert received.startswith(b"HTTP/1.1 413 ")
         assert received.count(b"HTTP/1.1 ") == 1
@@ -311,7 +325,10 @@ async def test_a_body_over_its_limit_is_413(request_bytes: bytes) -> None:
 
 
 async def test_a_body_at_its_limit_is_taken() -> None:
-    async with Recorder() as origin, serving({**upstream(origin), "server": {"limits": {"body": 10}}}) as gateway:
+    async with (
+        Recorder() as origin,
+        serving({**upstream(origin), "server": {"limits": {"body": 10}}}) as gateway,
+    ):
         answer = await gateway.ask(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\n" + b"x" * 10)
         assert answer.status == 200
         chunks = b"5\r\nxxxxx\r\n5\r\nxxxxx\r\n0\r\n\r\n"
@@ -319,7 +336,18 @@ async def test_a_body_at_its_limit_is_taken() -> None:
 
 
 async def test_paths_that_cannot_be_read_in_one_way_are_refused() -> None:
-    paths = [b"/%", b"/%2", b"/%zz", b"/a%00", b"/%0d%0a", b"/%ff", b"/a\\b", b"/%c0%ae/", b"/..%2f", b"/%2e%2e%2fx"]
+    paths = [
+        b"/%",
+        b"/%2",
+        b"/%zz",
+        b"/a%00",
+        b"/%0d%0a",
+        b"/%ff",
+        b"/a\\b",
+        b"/%c0%ae/",
+        b"/..%2f",
+        b"/%2e%2e%2fx",
+    ]
     async with Recorder() as origin, serving(upstream(origin)) as gateway:
         for path in paths:
             answer = await gateway.ask(b"GET " + path + b" HTTP/1.1\r\nHost: a\r\n\r\n")

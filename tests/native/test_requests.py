@@ -18,7 +18,9 @@ async def echo(client: Client) -> None:
     """Answer each request with its own body, its trailers as trailers."""
     while True:
         received = await client.request()
-        client.send(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nX-Target: " + received.target + b"\r\n\r\n")
+        client.send(
+            b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nX-Target: " + received.target + b"\r\n\r\n"
+        )
         if received.body:
             client.send(b"%x\r\n%s\r\n" % (len(received.body), received.body))
         client.send(b"0\r\n" + b"".join(line + b"\r\n" for line in received.trailers) + b"\r\n")
@@ -82,7 +84,9 @@ async def test_pipelined_requests_are_answered_in_order_however_slow_each_is() -
             received = await client.request()
             if received.target == b"/slow/1":
                 await slow.wait()
-            client.send(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(received.target) + received.target)
+            client.send(
+                b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(received.target) + received.target
+            )
 
     async with Origin(script) as origin:
         config = upstream(origin)
@@ -190,7 +194,9 @@ async def test_a_body_is_forwarded_whatever_the_method(method: str) -> None:
         for _ in range(2):
             client.send(f"{method} / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabc".encode())
             assert (await client.response()).status == 200
-        assert [(each.method, bytes(each.body)) for each in origin.requests] == [(method.encode(), b"abc")] * 2
+        assert [(each.method, bytes(each.body)) for each in origin.requests] == [
+            (method.encode(), b"abc")
+        ] * 2
 
 
 async def test_an_unwanted_body_is_read_and_thrown_away() -> None:
@@ -304,7 +310,9 @@ async def test_the_asterisk_is_answered_by_the_gateway() -> None:
 async def test_options_counts_its_hops_down_and_is_answered_at_the_last() -> None:
     async with Recorder() as origin, serving(upstream(origin)) as gateway:
         for hops in (b"2", b"1", b"0"):
-            answer = await gateway.ask(b"OPTIONS /x HTTP/1.1\r\nHost: a\r\nMax-Forwards: " + hops + b"\r\n\r\n")
+            answer = await gateway.ask(
+                b"OPTIONS /x HTTP/1.1\r\nHost: a\r\nMax-Forwards: " + hops + b"\r\n\r\n"
+            )
             assert answer.status == (204 if hops == b"0" else 200)
         assert [each.header(b"max-forwards") for each in origin.requests] == [b"1", b"0"]
 
