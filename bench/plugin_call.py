@@ -1,35 +1,24 @@
 """What a plugin costs an exchange, in nanoseconds: `python -m bench.plugin_call [--json]`.
 
 Whole exchanges, without sockets but with the parser, the router and the real phase loop, run with and without
-the plugin in turn; the least of many short runs on each side counts, and the difference is the cost.
+the plugin in turn (core/testing.py).
 """
 
 import json
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
-from core._fast.message import Response
-from core._fast.meter import Meter
-from core._fast.plan import Plan, Snapshot
 from core._fast.record import RecordBuffer
-from core._fast.router import Pattern, Router
-from core._fast.targets import Respond
-from core._fast.testing import run_repeatedly
 from core.decode import Decoder
 from core.exchange import Exchange
-from core.plugin import PHASES, bind_phase
 from core.plugins import builtin_plugins
-from core.testing import site_for
+from core.testing import cost_of, site_for
 
-HEAD = (
-    b"GET /markets/17?side=buy HTTP/1.1\r\nHost: api.example.test\r\nUser-Agent: bench/1.0\r\nAccept: */*\r\n"
-    b"Accept-Encoding: gzip\r\n\r\n"
-)
+URL = "http://api.example.test/markets/17?side=buy"
+HEADERS = {"user-agent": "bench/1.0", "accept": "*/*", "accept-encoding": "gzip"}
 CALLS = 10  # of the method that does nothing, in one exchange
-EXCHANGES = 500  # in one run
-ROUNDS = 60
-BUFFER = 32 << 20  # bytes for the records of one round
+BUFFER = 64 << 20  # bytes for the records of one case
 
 
 class Nothing:
@@ -62,7 +51,7 @@ def request_log() -> tuple[Any, Callable[[], None]]:
 
 
 def cases() -> tuple[dict[str, list[Any]], Callable[[], None]]:
-    """Return the plugins of each case, and what to do between rounds."""
+    """Return the plugins of each case, and what to do between cases."""
     logged, empty = request_log()
     usual = [
         built_in("request-id"),
@@ -71,7 +60,6 @@ def cases() -> tuple[dict[str, list[Any]], Callable[[], None]]:
         logged,
     ]
     return {
-        "": [],
         "a Python method that does nothing": [Nothing() for _ in range(CALLS)],
         "(a Python method that sets a header)": [Header()],
         "(request-id)": usual[:1],
@@ -98,26 +86,16 @@ def cases() -> tuple[dict[str, list[Any]], Callable[[], None]]:
     }, empty
 
 
-def snapshot_of(plugins: Sequence[Any]) -> Snapshot:
-    """Return a snapshot with one route, a fixed answer and these plugins."""
-    phases: dict[str, Any] = {phase: bind_phase(plugins, phase) for phase in PHASES if phase != "accept"}
-    target = Respond("market", Response(200, [(b"content-type", b"application/json")], b"{}"))
-    router = Router([Pattern("/markets/{id}", frozenset(), ())])
-    return Snapshot(router, [Plan("market", 0, target, Meter(), **phases)], Plan("", -1, target, Meter()))
-
-
 def measure() -> dict[str, float]:
     """Return the nanoseconds that each case adds to an exchange."""
-    chosen, between = cases()
-    snapshots = {label: snapshot_of(plugins) for label, plugins in chosen.items()}
-    best = dict.fromkeys(chosen, float("inf"))
-    for _ in range(ROUNDS):
-        for label, snapshot in snapshots.items():
-            best[label] = min(best[label], run_repeatedly(snapshot, HEAD, EXCHANGES))
-        between()
-    bare = best.pop("")
-    shares = {label: CALLS if len(chosen[label]) == CALLS else 1 for label in best}
-    return {label: round((cost - bare) / shares[label], 1) for label, cost in best.items()}
+    chosen, empty = cases()
+    costs = {}
+    for label, plugins in chosen.items():
+        shared = len(plugins) if label.startswith("a ") else 1
+        cost = cost_of(*plugins, url=URL, path="/markets/{id}", headers=HEADERS)
+        costs[label] = round(cost / shared, 1)
+        empty()
+    return costs
 
 
 def main() -> None:

@@ -20,7 +20,9 @@ from core.site import Site
 from core.template import Template, check_parameters
 
 PATH_CHARACTERS = r"A-Za-z0-9._~!$&'()*+,;=:@%/-"
-SEGMENT_SAFE = "~!$&'()*+,;=:@"  # besides letters, digits and "_.-": what a segment may hold as it is
+# Besides letters, digits and "_.-", what a segment holds as it is. NOTE: not ";", behind which some servers
+# do not see a dot segment.
+SEGMENT_SAFE = "~!$&'()*+,=:@"
 REFERENCE = re.compile(r"\\(?:(?P<number>[0-9]{1,2})|g<(?P<name>\w+)>|(?P<slash>\\)|(?P<stray>.?))", re.ASCII)
 MOST_MEMORY = 1 << 20  # bytes that one pattern's automaton may take
 

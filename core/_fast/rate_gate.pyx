@@ -53,9 +53,9 @@ cdef enum Lacking:            # what counts a client that has no consumer or hea
     COUNT_TOGETHER
     COUNT_NOT
 
-KINDS = {"ip": BY_IP, "consumer": BY_CONSUMER, "route": BY_ROUTE, "header": BY_HEADER}
-LACKING = {"ip": COUNT_BY_IP, "together": COUNT_TOGETHER, "unlimited": COUNT_NOT}
-HEADERS = {"none": 0, "ratelimit": 1, "x-ratelimit": 2, "both": 3}
+cdef dict KINDS = {"ip": BY_IP, "consumer": BY_CONSUMER, "route": BY_ROUTE, "header": BY_HEADER}
+cdef dict LACKING = {"ip": COUNT_BY_IP, "together": COUNT_TOGETHER, "unlimited": COUNT_NOT}
+cdef dict HEADERS = {"none": 0, "ratelimit": 1, "x-ratelimit": 2, "both": 3}
 
 cdef object OVER = Problem(429, "rate-limited", "Too many requests", "client", True)
 cdef object NO_ROOM = Problem(503, "rate-limit-full", "The table of rate limits is full", "internal", True)
@@ -144,7 +144,7 @@ cdef Py_ssize_t put_number(char* out, Py_ssize_t at, int64_t number) noexcept no
 
 @final
 @freelist(64)
-cdef class Note:
+cdef class _Note:
     """What was decided about one exchange, until its response is there."""
     cdef Decision decision
 
@@ -207,7 +207,7 @@ cdef class RateGate:
         cdef Key key
         cdef Decision decision
         cdef int outcome
-        cdef Note note
+        cdef _Note note
         key.size = 0
         if not self.write_key(exchange, &key):
             return None
@@ -216,7 +216,7 @@ cdef class RateGate:
         if outcome == FULL:
             return self.when_full()
         if self.told:
-            note = Note.__new__(Note)
+            note = _Note.__new__(_Note)
             note.decision = decision
             if exchange._state is None:
                 exchange._state = {}
@@ -229,7 +229,7 @@ cdef class RateGate:
 
     def response(self, Exchange exchange not None):
         """Tell the client the figures of its tightest window."""
-        cdef Note note
+        cdef _Note note
         if exchange._state is None:
             return
         note = exchange._state.get(self)

@@ -17,7 +17,7 @@ cdef int code
 for code in range(256):
     harmless[code] = code in ALPHABET
 
-BELIEF = {"nobody": 0, "trusted": 1, "anyone": 2}
+cdef dict BELIEF = {"nobody": 0, "trusted": 1, "anyone": 2}
 
 
 cdef bint is_harmless(const char* text, Py_ssize_t size) noexcept nogil:

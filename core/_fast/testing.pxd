@@ -30,6 +30,6 @@ cdef class Forwarded:
     cdef readonly bint complete        # the body's end came
     cdef readonly bint cancelled       # the exchange ended first
 
-cdef class StandInHandler(Handler):
+cdef class _StandInHandler(Handler):
     cdef StandIn target
     cdef Forwarded forwarded

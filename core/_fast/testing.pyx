@@ -8,6 +8,7 @@ Called by core/testing and the benches; nothing that serves imports it.
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from libc.stdint cimport int64_t
 
+from core._fast.admission cimport route
 from core._fast.clock cimport monotonic_ns
 from core._fast.exchange cimport ANSWERING, ENDED
 from core._fast.head cimport M_HEAD, Limits, default_limits, parse_request
@@ -89,7 +90,7 @@ cdef class StandIn(Target):
         return 0
 
     cdef int begin(self, Exchange exchange) except -1:
-        cdef StandInHandler handler = StandInHandler.__new__(StandInHandler)
+        cdef _StandInHandler handler = _StandInHandler.__new__(_StandInHandler)
         cdef Forwarded forwarded = Forwarded.__new__(Forwarded)
         forwarded.method = exchange.request.method
         forwarded.path = exchange.request.path
@@ -106,7 +107,7 @@ cdef class StandIn(Target):
         return exchange._release_held()
 
 
-cdef class StandInHandler(Handler):
+cdef class _StandInHandler(Handler):
     cdef int request_piece(self, Exchange exchange, const char* data, Py_ssize_t size) except -1:
         self.forwarded.pieces.append(PyBytes_FromStringAndSize(data, size))
         return 0
@@ -157,6 +158,7 @@ def make_exchange(bytes head not None, Snapshot snapshot not None, *, bytes clie
     What its client is sent is kept by `recorder_of`.
     """
     cdef Exchange exchange = Exchange.__new__(Exchange)
+    cdef object answer
     parse_into(exchange, head)
     exchange._client = client
     exchange._peer = client if peer is None else peer
@@ -165,7 +167,9 @@ def make_exchange(bytes head not None, Snapshot snapshot not None, *, bytes clie
     exchange.certificate = certificate
     exchange.down = Recorder.__new__(Recorder)
     exchange.plan = snapshot.unmatched
-    exchange._route(snapshot)
+    answer = route(exchange, snapshot)
+    if answer is not None:
+        exchange.answer(answer)
     return exchange
 
 

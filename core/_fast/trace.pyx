@@ -25,7 +25,7 @@ cdef struct Parent:
     const char* span_id       # 16 of them
     int flags                 # SAMPLED, RANDOM
 
-BELIEF = {"nobody": 0, "trusted": 1, "anyone": 2}
+cdef dict BELIEF = {"nobody": 0, "trusted": 1, "anyone": 2}
 
 
 cdef inline int hex_value(unsigned char digit) noexcept nogil:

@@ -9,7 +9,7 @@ import pytest
 import core._fast.testing
 from core._fast.testing import leave, make_exchange, pass_time, recorder_of
 from core.exchange import Exchange, Response
-from core.testing import PluginChain, exchange_for, give_response, site_for
+from core.testing import PluginChain, cost_of, exchange_for, give_response, site_for
 
 
 class Steps:
@@ -205,3 +205,20 @@ def test_only_a_whole_head_makes_an_exchange() -> None:
         make_exchange(b"GET / HTTP/1.1\r\nHost: a\r\n", snapshot)
     exchange = make_exchange(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n", snapshot)
     assert recorder_of(exchange).status == 0
+
+
+def test_a_cost_is_what_a_plugin_adds() -> None:
+    class Slow:
+        def request(self, exchange: Exchange) -> None:
+            sum(range(500))
+
+    cost = cost_of(Slow(), url="/m/7?x=1", path="/m/{id}", headers={"x-a": "1"})
+    assert 1_000 < cost < 1_000_000
+
+
+def test_only_phases_that_do_not_wait_can_be_timed() -> None:
+    class Waits:
+        async def request(self, exchange: Exchange) -> None: ...
+
+    with pytest.raises(RuntimeError, match="waits"):
+        cost_of(Waits())

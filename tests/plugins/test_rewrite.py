@@ -188,3 +188,7 @@ def test_refuses_a_parameter_that_the_route_does_not_have(options: dict[str, Any
     with pytest.raises(FieldInvalid, match="'market' is no parameter") as caught:
         plugin("rewrite", site_for(route="test", parameters=("id",)), **options)
     assert caught.value.key == key
+
+
+def test_a_parameter_never_hides_a_dot_segment_behind_a_semicolon() -> None:
+    assert asked("/markets/..%3B", "/markets/{id}", path="/v2/{id}/x") == "/v2/..%3B/x"
