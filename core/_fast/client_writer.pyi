@@ -1,0 +1,3 @@
+from core._fast.exchange import Downstream
+
+class ClientWriter(Downstream): ...

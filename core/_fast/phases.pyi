@@ -1,0 +1,3 @@
+from core._fast.exchange_state import ExchangeState
+
+class PhaseRunner(ExchangeState): ...
