@@ -192,7 +192,7 @@ def _pair_problems(table: str, certificate: Path, key: Path) -> Problems:
         wrong = (
             f"does not belong to the certificate {str(certificate)!r}"
             if matching
-            else f"cannot be used: {error.reason}"
+            else f"cannot be used: {error.reason or 'it or the certificate is damaged'}"
         )
         yield _problem(
             f"{table}.key",

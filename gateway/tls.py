@@ -11,6 +11,30 @@ VERSIONS: dict[TlsVersion, ssl.TLSVersion] = {"1.2": ssl.TLSVersion.TLSv1_2, "1.
 CLIENT_AUTH = {"none": ssl.CERT_NONE, "optional": ssl.CERT_OPTIONAL, "required": ssl.CERT_REQUIRED}
 
 
+class RenewableContext(ssl.SSLContext):
+    """Be the context of a listening socket; connections to come take their settings from ``current``."""
+
+    current: ssl.SSLContext
+
+    def wrap_bio(
+        self,
+        incoming: ssl.MemoryBIO,
+        outgoing: ssl.MemoryBIO,
+        server_side: bool = False,
+        server_hostname: str | bytes | None = None,
+        session: ssl.SSLSession | None = None,
+    ) -> ssl.SSLObject:
+        """Begin TLS on one connection, with the settings of now."""
+        return self.current.wrap_bio(incoming, outgoing, server_side, server_hostname, session)
+
+
+def renewable_context(config: ServerTlsConfig) -> RenewableContext:
+    """Return a context whose settings can be replaced while sockets listen with it."""
+    context = RenewableContext(ssl.PROTOCOL_TLS_SERVER)
+    context.current = server_context(config)
+    return context
+
+
 def server_context(config: ServerTlsConfig) -> ssl.SSLContext:
     """Return the context of listening sockets: certificates by name, least version, clients' certificates."""
     context = _server_context(config, config.certificate, config.key)

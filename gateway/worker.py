@@ -14,7 +14,6 @@ import logging
 import resource
 import signal
 import socket
-import ssl
 from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Protocol, cast
@@ -29,7 +28,7 @@ from gateway.control import system_routes
 from gateway.data_plane import DataPlane, worker_count
 from gateway.leash import Collar
 from gateway.logs import configure_logs
-from gateway.tls import server_context
+from gateway.tls import RenewableContext, renewable_context, server_context
 from gateway.watch import WatchedFile
 
 log = logging.getLogger("agora")
@@ -60,7 +59,7 @@ class Worker:
         self.number = number
         self.stopping = asyncio.Event()
         self._drained = asyncio.Event()  # or waiting for it is over
-        self._tls: ssl.SSLContext | None = None
+        self._tls: RenewableContext | None = None
         self._reloading = asyncio.Lock()
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -110,14 +109,17 @@ class Worker:
                 fixed = _settings_fixed_at_start(self.config, config)
                 if fixed:
                     log.warning("restart the gateway for changes of %s to take effect", ", ".join(fixed))
+                tls = server_context(config.server.tls) if config.server.tls is not None else None
                 await self.plane.swap(config)
-                if self._tls is not None and config.server.tls is not None:
-                    self._renew_certificates(config)
+                if self._tls is not None and tls is not None:
+                    self._tls.current = tls
             except ConfigInvalid as error:
                 for problem in error.problems:
                     log.error("reload refused: %s", problem)
-            except Exception as error:
-                log.error("reload refused, the old configuration stays: %s", error, exc_info=error)
+            except AgoraError as error:
+                log.error("reload refused: %s", error)
+            except Exception:
+                log.exception("reload refused: it failed")
             else:
                 self.config = config
                 log.info("reloaded %s", self.file)
@@ -141,7 +143,7 @@ class Worker:
         listener.setblocking(False)
         tls = self.config.server.tls
         if tls is not None and listener.family != socket.AF_UNIX:
-            self._tls = self._tls or server_context(tls)
+            self._tls = self._tls or renewable_context(tls)
             timeout = float(self.config.server.timeouts.head) or None
             return await loop.create_server(
                 cast(Callable[[], asyncio.Protocol], self.plane.door.protocol),
@@ -151,12 +153,6 @@ class Worker:
                 start_serving=True,
             )
         return self.plane.reactor.listen(listener, self.plane.door.protocol)
-
-    def _renew_certificates(self, config: Config) -> None:
-        assert self._tls is not None
-        assert config.server.tls is not None
-        self._tls.load_cert_chain(config.server.tls.certificate, config.server.tls.key)
-        self._tls.sni_callback = server_context(config.server.tls).sni_callback
 
     async def _drain(self, servers: list[Closable]) -> None:
         """Let exchanges finish, up to the deadline; then cut what is left."""
