@@ -40,7 +40,7 @@ check: setup  ## lint, format, types, layers, file sizes, stubs
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	PATH="$(CURDIR)/$(BIN):$$PATH" cython-lint $(CYTHON)
+	@PATH="$(CURDIR)/$(BIN):$$PATH" cython-lint $(CYTHON)
 	$(BIN)/lint-imports
 	$(BIN)/pytest tests/test_layers.py tests/test_sizes.py tests/test_stubs.py tests/test_compiled.py
 
