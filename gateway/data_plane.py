@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
@@ -19,12 +20,15 @@ from core._fast.exchange import Target
 from core._fast.head_writer import Wording
 from core._fast.plan import Snapshot
 from core._fast.reactor import Reactor
+from core._fast.router import Router
+from core._fast.upstream import Upstream
 from core._fast.wheel import Wheel
 from core.config import Config, ServerConfig
 from core.plugin import Plugin
 from core.site import Site
 from gateway.forwarding import TrustedProxies
 from gateway.identity import gateway_name
+from gateway.lifespan import Lifespan
 from gateway.meters import Meters
 from gateway.snapshot import Built, SnapshotBuilder, SystemRoute
 
@@ -43,6 +47,7 @@ class DataPlane:
         config.server.data_dir.mkdir(parents=True, exist_ok=True)
         self.ready = False  # for /readyz: serving, and not draining
         self._closers: list[Callable[[], None]] = []
+        self._users: Counter[Upstream | Lifespan] = Counter()  # how many snapshots use each
         self._background: set[asyncio.Task[None]] = set()
         self._swapping = asyncio.Lock()
 
@@ -81,14 +86,16 @@ class DataPlane:
         async with self._swapping:
             before = self._built
             wording = self._wording(config.server)
-            built = self._builder.build(config, wording, before)
-            await self._open(built, before)
+            # NOTE: ten thousand routes take half a second; requests go on meanwhile.
+            router = await asyncio.to_thread(Router, self._builder.patterns(config))
+            built = self._builder.build(config, wording, router, before)
+            await self._open(built)
             proxies = TrustedProxies(network.range for network in config.server.trusted_proxies)
             self.config, self.wording, self.snapshot, self._built = config, wording, built.snapshot, built
             self.trusts, self.client_of = proxies.trusts, proxies.client_of
             self._configure_door(config.server)
         if before is not None:
-            before.snapshot.retire(lambda: self._discard(before, built))
+            before.snapshot.retire(lambda: self._discard(before))
 
     async def close(self) -> None:
         """Close plugins, upstreams and applications; the caller has drained the doors."""
@@ -96,7 +103,7 @@ class DataPlane:
         if self._background:
             await asyncio.gather(*self._background, return_exceptions=True)
         if self._built is not None:
-            await self._close(self._built, None)
+            await self._close(self._built)
         for close in reversed(self._closers):
             close()
         self.reactor.close()
@@ -105,36 +112,47 @@ class DataPlane:
 
     # -- a snapshot's life ---------------------------------------------------------------------------
 
-    async def _open(self, built: Built, before: Built | None) -> None:
+    async def _open(self, built: Built) -> None:
         """Open plugins and new applications; if one fails, close those that were opened and raise."""
+        started: list[Lifespan] = []
         opened: list[Plugin] = []
         try:
-            for path, (lifespan, _) in built.apps.items():
-                if before is None or path not in before.apps:
+            for lifespan, _ in built.apps.values():
+                if not self._users[lifespan]:
                     await lifespan.startup()
+                    started.append(lifespan)
             for plugin in built.plugins:
                 if hasattr(plugin, "open"):
                     await plugin.open()
                 opened.append(plugin)
         except BaseException:
             await self._close_plugins(opened)
+            for lifespan in started:
+                await lifespan.shutdown()
             raise
+        self._users.update(lifespan for lifespan, _ in built.apps.values())
+        self._users.update(built.upstreams.values())
 
-    def _discard(self, old: Built, new: Built) -> None:
-        """Close what an old snapshot used and the new one does not; nothing runs on it any more."""
-        task = asyncio.get_running_loop().create_task(self._close(old, self._built or new))
+    def _discard(self, old: Built) -> None:
+        """Close what an old snapshot used and no other does; nothing runs on it any more."""
+        task = asyncio.get_running_loop().create_task(self._close(old))
         self._background.add(task)
         task.add_done_callback(self._background.discard)
 
-    async def _close(self, old: Built, new: Built | None) -> None:
-        kept = set(new.upstreams.values()) if new is not None else set()
+    async def _close(self, old: Built) -> None:
         for upstream in old.upstreams.values():
-            if upstream not in kept:
+            if self._released(upstream):
                 upstream.close()
         await self._close_plugins(old.plugins)
-        for path, (lifespan, _) in old.apps.items():
-            if new is None or path not in new.apps:
+        for lifespan, app in old.apps.values():
+            if self._released(lifespan):
+                await app.close(float(self.config.server.timeouts.drain))
                 await lifespan.shutdown()
+
+    def _released(self, used: Upstream | Lifespan) -> bool:
+        """Note that one snapshot less uses it; tell whether that was the last."""
+        self._users[used] -= 1
+        return not self._users[used]
 
     @staticmethod
     async def _close_plugins(plugins: list[Plugin]) -> None:

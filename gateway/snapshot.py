@@ -57,27 +57,29 @@ class SnapshotBuilder:
     meter: Callable[[str], Meter]  # route -> what counts its exchanges
     system: list[SystemRoute] = field(default_factory=list)
 
-    def build(self, config: Config, wording: Wording, before: Built | None) -> Built:
+    def patterns(self, config: Config) -> list[Pattern]:
+        """Return what the router of a configuration matches, in the order of the snapshot's plans."""
+        own = [Pattern(path, frozenset(), ()) for _, path, _ in self.system]
+        return own + [Pattern(route.path, frozenset(route.methods), route.hosts) for route in config.route]
+
+    def build(self, config: Config, wording: Wording, router: Router, before: Built | None) -> Built:
         """Return the snapshot of a configuration; takes over from ``before`` what stayed the same."""
         upstreams = self._upstreams(config, wording, before)
         by_name = {settings.name: upstream for (settings, _), upstream in upstreams.items()}
         apps = self._apps(config, before)
         everywhere = [self._make(use) for use in config.plugin]
         plugins = list(everywhere)
-        patterns: list[Pattern] = []
         plans: list[Plan] = []
-        for name, path, target in self.system:
-            patterns.append(Pattern(path, frozenset(), ()))
+        for name, _, target in self.system:
             plans.append(self._plan(name, len(plans), target, []))
         for route in config.route:
-            pattern = Pattern(route.path, frozenset(route.methods), route.hosts)
-            own = [self._make(use, route.name, pattern.names) for use in route.plugin]
+            names = router.routes[len(plans)].names
+            own = [self._make(use, route.name, names) for use in route.plugin]
             plugins += own
-            patterns.append(pattern)
             target = self._target(route, by_name, apps)
             plans.append(self._plan(route.name, len(plans), target, everywhere + own))
         snapshot = Snapshot(
-            Router(patterns),
+            router,
             plans,
             self._plan("", -1, Unmatched(), everywhere),
             accept=bind_phase(everywhere, "accept"),

@@ -27,6 +27,7 @@ from gateway.config import load
 from gateway.control import system_routes
 from gateway.data_plane import DataPlane, worker_count
 from gateway.leash import Collar
+from gateway.listeners import BACKLOG
 from gateway.logs import configure_logs
 from gateway.tls import RenewableContext, renewable_context, server_context
 from gateway.watch import WatchedFile
@@ -148,6 +149,7 @@ class Worker:
             return await loop.create_server(
                 cast(Callable[[], asyncio.Protocol], self.plane.door.protocol),
                 sock=listener,
+                backlog=BACKLOG,
                 ssl=self._tls,
                 ssl_handshake_timeout=timeout,
                 start_serving=True,

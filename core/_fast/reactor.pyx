@@ -74,6 +74,9 @@ cdef extern from "<unistd.h>" nogil:
 
 log = logging.getLogger("agora.reactor")
 
+# What one connection's callbacks may raise without harm to the others.
+cdef tuple FAILURES = (Exception, asyncio.CancelledError)
+
 cdef enum:
     EVENTS = 256              # taken from the kernel at once
     ROUNDS = 4                # times that is done before the loop's other work gets its turn
@@ -169,9 +172,13 @@ cdef class Reactor:
         channel.fd = fd
         channel.peer = peer
         channel.protocol = protocol
-        protocol.connection_made(channel)
-        if not channel.ended:
-            self.watch(channel, BOTH_WAYS)
+        try:
+            protocol.connection_made(channel)
+            if not channel.ended:
+                self.watch(channel, BOTH_WAYS)
+        except FAILURES:
+            channel.end(None)
+            raise
         return 0
 
     cdef int watch(self, Watched watched, uint32_t events) except -1:
@@ -189,21 +196,23 @@ cdef class Reactor:
         cdef int i, count, rounds
         cdef Watched watched
         self.running = True
-        for rounds in range(ROUNDS):
-            count = epoll_wait(self.epoll, events, EVENTS, 0)
-            for i in range(count):
-                # SAFETY: `watched` holds it; nothing leaves that set before the events of this round are done.
-                watched = <Watched><PyObject*>events[i].data.ptr
-                try:
-                    watched.happened(events[i].events)
-                except Exception:
-                    log.exception("a connection failed")
-                    watched.abort()
-            if self.again or self.ending:
-                self.settle_all()
-            if count < EVENTS // 16:
-                break
-        self.running = False
+        try:
+            for rounds in range(ROUNDS):
+                count = epoll_wait(self.epoll, events, EVENTS, 0)
+                for i in range(count):
+                    # SAFETY: `watched` holds it; nothing leaves that set before this round's events are done.
+                    watched = <Watched><PyObject*>events[i].data.ptr
+                    try:
+                        watched.happened(events[i].events)
+                    except FAILURES:
+                        log.exception("a connection failed")
+                        watched.abort()
+                if self.again or self.ending:
+                    self.settle_all()
+                if count < EVENTS // 16:
+                    break
+        finally:
+            self.running = False
         if self.again or self.ending:
             self.schedule()
 
@@ -217,8 +226,10 @@ cdef class Reactor:
         """Do what was put off: read on, and say that connections are lost."""
         self.scheduled = False
         self.running = True
-        self.settle_all()
-        self.running = False
+        try:
+            self.settle_all()
+        finally:
+            self.running = False
         if self.again or self.ending:
             self.schedule()
 
@@ -233,7 +244,7 @@ cdef class Reactor:
                 elif not channel.closing:
                     try:
                         channel.read()
-                    except Exception:
+                    except FAILURES:
                         log.exception("a connection failed")
                         channel.end(None)
         while self.ending:
@@ -241,7 +252,7 @@ cdef class Reactor:
             for channel in channels:
                 try:
                     channel.finish()
-                except Exception:
+                except FAILURES:
                     log.exception("closing a connection failed")
         return 0
 

@@ -45,6 +45,10 @@ cdef int put_str(RecordFields* fields, Text index, str text) except -1:
     return 0
 
 
+cdef str consumer_name(object consumer):
+    return consumer if consumer is None or type(consumer) is str else consumer.name
+
+
 cdef class Recorder:
     """Append exchanges to ``buffer``: a share of them, but with ``failures`` all that failed.
 
@@ -67,12 +71,15 @@ cdef class Recorder:
     def log(self, Exchange exchange not None):
         """Log an exchange that has ended."""
         cdef RecordFields fields
+        cdef str consumer
         if self.buffer is None or exchange.plan is None or not self.wants(exchange):
             return
         memset(&fields, 0, sizeof(fields))
         put_request(&fields, exchange.request)
         put_numbers(&fields, exchange)
-        put_names(&fields, exchange)
+        # SAFETY: `consumer` keeps the name's bytes until the record is made.
+        consumer = consumer_name(exchange.consumer)
+        put_names(&fields, exchange, consumer)
         if exchange.matched is not NULL and exchange.matched_len:
             put(&fields, T_PATH, exchange.matched, exchange.matched_len)
         if not self.queries:
@@ -120,8 +127,7 @@ cdef void put_numbers(RecordFields* fields, Exchange exchange) noexcept:
         fields.flags |= RECORD_TLS
 
 
-cdef int put_names(RecordFields* fields, Exchange exchange) except -1:
-    cdef object consumer = exchange.consumer
+cdef int put_names(RecordFields* fields, Exchange exchange, str consumer) except -1:
     put_str(fields, T_ROUTE, exchange.plan.route)
     if exchange.plan.target is not None:
         put_str(fields, T_UPSTREAM, exchange.plan.target.name)
@@ -130,6 +136,5 @@ cdef int put_names(RecordFields* fields, Exchange exchange) except -1:
     put_bytes(fields, T_CLIENT, exchange._client)
     put_bytes(fields, T_REQUEST_ID, exchange.request_id)
     put_bytes(fields, T_TRACE_ID, exchange.trace_id)
-    if consumer is not None:
-        put_str(fields, T_CONSUMER, consumer if type(consumer) is str else consumer.name)
+    put_str(fields, T_CONSUMER, consumer)
     return 0
