@@ -36,18 +36,21 @@ class ScopeMalformed(ValueError):
     """Say that a scope holds what could not stand in a request's head."""
 
 
+def is_http_1(scope: Scope) -> bool:
+    """Tell whether a scope came over HTTP/1; a test client may leave the version out."""
+    return str(scope.get("http_version", "1.1")).startswith("1")
+
+
 def announces_body(scope: Scope) -> bool:
     """Tell whether the head says if a body follows: in HTTP/2 and later it need not."""
-    return scope["http_version"].startswith("1") or any(
-        name.lower() == b"content-length" for name, _ in scope["headers"]
-    )
+    return is_http_1(scope) or any(name.lower() == b"content-length" for name, _ in scope["headers"])
 
 
 def request_head(scope: Scope, framing: Iterable[Pair] = ()) -> bytes:
     """Return the head of a scope of type http, with these fields besides; raise ScopeMalformed."""
-    version = b"1.0" if scope["http_version"] == "1.0" else b"1.1"
+    version = b"1.0" if scope.get("http_version") == "1.0" else b"1.1"
     fields = [(name, value) for name, value in scope["headers"] if name.lower() not in UPGRADE]
-    if not scope["http_version"].startswith("1"):
+    if not is_http_1(scope):
         fields = _with_one_cookie(fields)
     return _head(scope, _ascii(scope["method"]), version, [*fields, *framing])
 
@@ -55,7 +58,7 @@ def request_head(scope: Scope, framing: Iterable[Pair] = ()) -> bytes:
 def websocket_head(scope: Scope, key: bytes) -> bytes:
     """Return the head of a scope of type websocket, as a handshake with this key; raise ScopeMalformed."""
     fields = [(name, value) for name, value in scope["headers"] if name.lower() not in HANDSHAKE]
-    if not scope["http_version"].startswith("1"):
+    if not is_http_1(scope):
         fields = _with_one_cookie(fields)
     fields += [
         (b"connection", b"upgrade"),

@@ -11,9 +11,10 @@ import asyncio
 import contextlib
 import logging
 import os
+import weakref
 from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from starlette.applications import Starlette
 
@@ -39,7 +40,7 @@ class AsgiGateway:
     def __init__(self, config: Config | str | Path | None = None) -> None:
         self._config = config
         self._planes: dict[asyncio.AbstractEventLoop, asyncio.Task[DataPlane]] = {}
-        self._lock: IO[str] | None = None
+        self._unlock: Callable[[], object] | None = None  # also called when this is forgotten
 
     async def __call__(
         self,
@@ -78,7 +79,9 @@ class AsgiGateway:
             await asyncio.wait({following})
             del self._planes[asyncio.get_running_loop()]
             await plane.close()
-            self._unlock()
+            if not self._planes and self._unlock is not None:
+                self._unlock()
+                self._unlock = None
 
     # -- private -------------------------------------------------------------------------------------
 
@@ -87,7 +90,8 @@ class AsgiGateway:
         config = self._config
         if not isinstance(config, Config):
             config = await asyncio.to_thread(load, self._file())
-        self._lock = self._lock or lock_data_dir(config.server.data_dir, shared=True)
+        if self._unlock is None:
+            self._unlock = weakref.finalize(self, lock_data_dir(config.server.data_dir, shared=True).close)
         plane = DataPlane(config)
         await plane.start(system_routes)
         return plane
@@ -125,11 +129,6 @@ class AsgiGateway:
                     await started.result().close()
                 except Exception:
                     log.debug("a data plane was left behind by its loop", exc_info=True)
-
-    def _unlock(self) -> None:
-        if self._lock is not None and not self._planes:
-            self._lock.close()
-            self._lock = None
 
 
 def create_app(config: Config | str | Path | None = None) -> Starlette:

@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from core.websocket import (
+    MESSAGE_LIMIT,
     Closed,
     WebSocketFrames,
     accept_token,
@@ -17,8 +18,9 @@ from core.websocket import (
 )
 
 
-def pair(**options: int) -> tuple[WebSocketFrames, WebSocketFrames]:
-    return WebSocketFrames(client=True, **options), WebSocketFrames(client=False, **options)
+def pair(message_limit: int = MESSAGE_LIMIT) -> tuple[WebSocketFrames, WebSocketFrames]:
+    client = WebSocketFrames(client=True, message_limit=message_limit)
+    return client, WebSocketFrames(client=False, message_limit=message_limit)
 
 
 @given(st.lists(st.one_of(st.text(), st.binary()), max_size=5), st.data())
