@@ -138,7 +138,7 @@ cdef class Exchange(PhaseRunner):
             if self.stage == ENDED or self.answered_here:
                 return 0  # an answer is on its way: what the client still sends is of no use
             return self._hold(data, size)
-        if self.request.body is not None:
+        if self.request.body is not None and not self.upgraded:
             return 0  # a plugin has put its own body in the place of the client's
         return self._forward_piece(data, size)
 
@@ -176,7 +176,7 @@ cdef class Exchange(PhaseRunner):
         self.trailers = trailers
         if self.stage == HOLDING:
             return self._held_whole()
-        if self.handler is not None and self.held is None and self.request.body is None:
+        if self.handler is not None and self.held is None and (self.request.body is None or self.upgraded):
             return self._end_forward()
         return 0
 

@@ -114,7 +114,7 @@ cdef Framing put_request_framing(Out* out, Exchange exchange) noexcept:
         length = PyBytes_GET_SIZE(exchange.request.body)
         if length == 0 and head.content_length < 0 and not head.chunked:
             return NO_BODY
-    elif head.chunked or (length > 0 and exchange.plan.rewrites_bodies):
+    if (head.chunked and exchange.request.body is None) or (length > 0 and exchange.plan.rewrites_bodies):
         put(out, b"Transfer-Encoding: chunked\r\n", 28)
         return BY_CHUNKS
     if length < 0:
@@ -122,7 +122,7 @@ cdef Framing put_request_framing(Out* out, Exchange exchange) noexcept:
     put(out, b"Content-Length: ", 16)
     put_number(out, length)
     put(out, b"\r\n", 2)
-    return BY_LENGTH
+    return BY_LENGTH if length else NO_BODY
 
 
 cdef void put_forwarding(Out* out, Exchange exchange, Wording wording) noexcept:

@@ -185,6 +185,8 @@ cdef class UpstreamConnection(Handler):
                 out.size += write_chunk_header(out.data + out.size, size)
                 tail = b"\r\n"
                 tail_size = 2
+            elif self.request_framing == NO_BODY:
+                return 0  # a plugin added to what was announced to be empty
         if out.size and size <= COPIED and exchange.request_ended:
             room(&out, size + 2)
             put(&out, data, size)
