@@ -152,7 +152,10 @@ class DataPlane:
     def _released(self, used: Upstream | Lifespan) -> bool:
         """Note that one snapshot less uses it; tell whether that was the last."""
         self._users[used] -= 1
-        return not self._users[used]
+        if self._users[used]:
+            return False
+        del self._users[used]
+        return True
 
     @staticmethod
     async def _close_plugins(plugins: list[Plugin]) -> None:
