@@ -404,7 +404,7 @@ cdef class Exchange(PhaseRunner):
 
     cdef int _out(self, const char* data, Py_ssize_t size) except -1:
         cdef bytes piece
-        if self.plan.chunk and not self.upgraded:
+        if self.plan.chunk and not self.upgraded and not self.failed:
             piece = self.chunk("response", PyBytes_FromStringAndSize(data, size), False)
             if piece is None or not piece or self.stage != STREAMING:
                 return 0
@@ -419,7 +419,7 @@ cdef class Exchange(PhaseRunner):
         cdef bytes piece
         if self.stage == ENDED:
             return 0
-        if self.plan.chunk and not self.upgraded:
+        if self.plan.chunk and not self.upgraded and not self.failed:
             piece = self.chunk("response", b"", True)
             if self.stage == ENDED:
                 return 0
