@@ -40,8 +40,8 @@ cdef bint wants_websocket(Exchange exchange):
     cdef Field* upgrade
     if not exchange.request.head.upgrade or exchange.request.head.method != M_GET:
         return False
-    upgrade = exchange.request.headers.find_id(H_UPGRADE)
-    return upgrade.value_len == 9 and equal_ignoring_case(upgrade.value, b"websocket", 9)
+    upgrade = exchange.request.headers.find_id(H_UPGRADE)  # which a plugin may have removed
+    return upgrade is not NULL and upgrade.value_len == 9 and equal_ignoring_case(upgrade.value, b"websocket", 9)
 
 
 cdef object handshake_refusal(Exchange exchange):
@@ -90,7 +90,7 @@ cdef class WebSocketRun(AppRun):
             await self.news.wait()
         size, event = self.inbox.popleft()
         self.waiting -= size
-        if self.holding_back and self.waiting < HELD and self.room.is_set():
+        if self.exchange is not None and self.holding_back and self.waiting < HELD and self.room.is_set():
             self.holding_back = False
             self.exchange.down.resume_request()
         return event

@@ -325,6 +325,7 @@ BODY: Message = {"type": "http.response.body", "body": b"x"}
         [START, START],
         [{"type": "http.response.trailers", "headers": []}],
         [{"type": "websocket.accept"}],
+        [{"type": None}],
         [{"type": "http.response.start", "status": 101, "headers": []}],
         [{"type": "http.response.start", "status": 600, "headers": []}],
         [{"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"+1")]}],
