@@ -69,13 +69,17 @@ cdef class Wheel:
     # -- for compiled code ---------------------------------------------------------------------
 
     cdef int arm(self, Timer timer, int64_t deadline) except -1:
+        cdef int64_t now
         timer.deadline = deadline
         if timer.filed:
             if deadline >= timer.filed:
                 return 0
             self._unlink(timer)
-        if self.armed == 0 and self.loop is not None:
-            self.last = monotonic_ns() // TICK
+        if self.armed == 0:
+            # NOTE: what ticks by hand keeps its own time, unless that has run ahead of the world's.
+            now = monotonic_ns() // TICK
+            if self.loop is not None or now < self.last:
+                self.last = now
         self._link(timer)
         if self.handle is None and self.loop is not None:
             self.handle = self.loop.call_later(TICK / 1e9, self._tick)
