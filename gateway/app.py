@@ -135,7 +135,8 @@ def create_app(config: Config | str | Path | None = None) -> Starlette:
     """Return the gateway as a Starlette application.
 
     ``config`` is a configuration or the path of a file; None: the file that AGORA_CONFIG names, looked up
-    when the application starts. Routes added to it stand before the gateway's own.
+    when the application starts. Routes added to it stand before the gateway's own. Let the server leave
+    forwarding headers alone (uvicorn: ``--no-proxy-headers``): ``server.trusted_proxies`` decides about them.
     """
     gateway = AsgiGateway(config)
     app = Starlette(lifespan=gateway.lifespan)

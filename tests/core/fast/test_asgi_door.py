@@ -3,106 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-import json
-from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
 
 from core._fast import asgi_door, asgi_fields, asgi_websocket
-from core._fast.asgi_door import ResponseBroken, serve_http
-from core._fast.asgi_websocket import serve_websocket
+from core._fast.asgi_door import ResponseBroken
 from core.plugin import Plugin, PluginConfig
-from core.websocket import accept_token
+from tests.core.fast.asgi_server import GONE, LENGTH_5, Server, body, problem_of, upstream
 from tests.core.fast.stage import Message, Receive, Send, answer, playing, stage, whole_body
-from tests.harness import PATIENCE, Client, Gateway, Origin, answering, serving
-
-HTTP: Message = {
-    "type": "http",
-    "asgi": {"version": "3.0"},
-    "http_version": "1.1",
-    "method": "GET",
-    "scheme": "http",
-    "path": "/a",
-    "raw_path": b"/a",
-    "query_string": b"",
-    "root_path": "",
-    "headers": [(b"host", b"a")],
-    "client": ("127.0.0.1", 1),
-    "server": ("127.0.0.1", 80),
-}
-WEBSOCKET: Message = {**HTTP, "type": "websocket", "scheme": "ws", "subprotocols": []}
-LENGTH_5 = [(b"host", b"a"), (b"content-length", b"5")]
-
-
-class Server:
-    """Be the ASGI server of one scope: tells what a test says, keeps what it is told."""
-
-    def __init__(self, *told: Message) -> None:
-        self.coming: asyncio.Queue[Message] = asyncio.Queue()
-        for message in told:
-            self.coming.put_nowait(message)
-        self.heard: list[Message] = []
-        self.news = asyncio.Event()
-        self.asked = 0
-        self.hold: Callable[[], Awaitable[None]] | None = None
-
-    async def receive(self) -> Message:
-        self.asked += 1
-        return await self.coming.get()
-
-    async def send(self, message: Message) -> None:
-        self.heard.append(message)
-        self.news.set()
-        if self.hold is not None:
-            await self.hold()
-
-    async def hears(self, kind: str) -> Message:
-        """Wait until a message of this type has come."""
-        async with asyncio.timeout(PATIENCE):
-            while True:
-                for message in self.heard:
-                    if message["type"] == kind:
-                        return message
-                self.news.clear()
-                await self.news.wait()
-
-    async def serve(self, gateway: Gateway, scope: Message = HTTP, **items: Any) -> None:
-        serve = serve_http if scope["type"] == "http" else serve_websocket
-        async with asyncio.timeout(PATIENCE):
-            await serve(gateway.plane.door, {**scope, **items}, self.receive, self.send)
-
-    @property
-    def status(self) -> int:
-        return int(self.heard[0]["status"])
-
-    @property
-    def fields(self) -> dict[bytes, bytes]:
-        return dict(self.heard[0]["headers"])
-
-    @property
-    def body(self) -> bytes:
-        return b"".join(message.get("body", b"") for message in self.heard)
-
-    @property
-    def complete(self) -> bool:
-        return self.heard[-1].get("more_body", False) is False
-
-
-def body(piece: bytes, more: bool = False) -> Message:
-    return {"type": "http.request", "body": piece, "more_body": more}
-
-
-GONE: Message = {"type": "http.disconnect"}
+from tests.harness import PATIENCE, Client, Origin, answering, serving
 
 
 async def echo(scope: Message, receive: Receive, send: Send) -> None:
     received = await whole_body(receive)
     await answer(200, [], received)(scope, receive, send)
-
-
-def problem_of(server: Server) -> str:
-    return str(json.loads(server.body)["type"]).rpartition(":")[2]
 
 
 def test_the_compiled_modules_are_the_ones_loaded() -> None:
@@ -259,6 +174,16 @@ async def test_a_client_without_an_address_came_by_a_unix_socket() -> None:
     assert stage.scopes[0]["client"] is None
 
 
+async def test_a_trusted_proxy_is_believed_about_the_client() -> None:
+    fields = [(b"host", b"a"), (b"x-forwarded-for", b"203.0.113.9"), (b"x-forwarded-proto", b"https")]
+    async with playing(answer(), server={"trusted_proxies": ["127.0.0.1"]}) as gateway:
+        await Server().serve(gateway, headers=fields)
+        await Server().serve(gateway, headers=fields, client=("127.0.0.2", 1))
+        await Server().serve(gateway, scheme="https")
+    assert [scope["client"][0] for scope in stage.scopes] == ["203.0.113.9", "127.0.0.2", "127.0.0.1"]
+    assert [scope["scheme"] for scope in stage.scopes] == ["https", "http", "https"]
+
+
 # -- answers ------------------------------------------------------------------------------------------
 
 
@@ -387,109 +312,3 @@ async def test_a_body_that_plugins_rewrite_has_no_length(by: int, expected: byte
         await server.serve(gateway)
     assert server.body == expected
     assert b"content-length" not in server.fields
-
-
-# -- WebSocket ----------------------------------------------------------------------------------------
-
-CONNECT: Message = {"type": "websocket.connect"}
-
-
-async def socket_echo(scope: Message, receive: Receive, send: Send) -> None:
-    await receive()
-    await send({"type": "websocket.accept", "headers": [(b"date", b"never"), (b"x-a", b"1")]})
-    while (message := await receive())["type"] == "websocket.receive":
-        await send({**message, "type": "websocket.send"})
-    stage.scopes.append(message)
-
-
-async def test_a_websocket_passes_in_messages() -> None:
-    async with playing(socket_echo) as gateway:
-        server = Server(CONNECT, {"type": "websocket.receive", "text": "hello"})
-        server.coming.put_nowait({"type": "websocket.receive", "text": None, "bytes": b"bytes"})
-        serving_it = asyncio.create_task(server.serve(gateway, WEBSOCKET))
-        await server.hears("websocket.send")
-        server.coming.put_nowait({"type": "websocket.disconnect", "code": 4001, "reason": "enough"})
-        await serving_it
-        await stage.over()
-    assert server.heard[0] == {"type": "websocket.accept", "subprotocol": None, "headers": [(b"x-a", b"1")]}
-    assert {"type": "websocket.send", "text": "hello"} in server.heard
-    assert stage.scopes[-1] == {"type": "websocket.disconnect", "code": 4001, "reason": "enough"}
-
-
-@pytest.mark.parametrize(
-    ("told", "code"),
-    [
-        ({"type": "websocket.disconnect", "code": 1006}, 1006),
-        ({"type": "websocket.disconnect"}, 1005),
-        ({"type": "websocket.disconnect", "code": None, "reason": None}, 1005),
-    ],
-)
-async def test_every_kind_of_going_is_told(told: Message, code: int) -> None:
-    async with playing(socket_echo) as gateway:
-        server = Server(CONNECT)
-        serving_it = asyncio.create_task(server.serve(gateway, WEBSOCKET))
-        await server.hears("websocket.accept")
-        server.coming.put_nowait(told)
-        await serving_it
-        await stage.over()
-    assert stage.scopes[-1]["code"] == code
-
-
-async def test_a_client_that_goes_before_the_accept_is_told_to_the_application() -> None:
-    async def waits(scope: Message, receive: Receive, send: Send) -> None:
-        await receive()
-        stage.scopes.append(await receive())
-
-    async with playing(waits) as gateway:
-        server = Server(CONNECT, {"type": "websocket.disconnect", "code": 1006})
-        await server.serve(gateway, WEBSOCKET)
-        await stage.over()
-    assert stage.scopes[-1]["type"] == "websocket.disconnect"
-    assert server.heard == []
-
-
-async def test_what_does_not_begin_with_connect_is_not_served() -> None:
-    async with playing(socket_echo) as gateway:
-        server = Server({"type": "websocket.disconnect", "code": 1006})
-        await server.serve(gateway, WEBSOCKET)
-    assert server.heard == stage.scopes == []
-
-
-@pytest.mark.parametrize("extensions", [{}, {"websocket.http.response": {}}])
-async def test_an_answer_that_is_no_websocket_goes_out_as_the_server_can(extensions: Message) -> None:
-    async def denies(scope: Message, receive: Receive, send: Send) -> None:
-        await send({"type": "websocket.http.response.start", "status": 418, "headers": []})
-        await send({"type": "websocket.http.response.body", "body": b"teapot"})
-
-    async with playing(denies) as gateway:
-        server, malformed = Server(CONNECT), Server(CONNECT)
-        await server.serve(gateway, WEBSOCKET, extensions=extensions)
-        await malformed.serve(gateway, WEBSOCKET, extensions=extensions, headers=[(b"host", b"a b")])
-    if extensions:
-        assert (server.heard[0]["type"], server.status) == ("websocket.http.response.start", 418)
-        assert server.body == b"teapot"
-        assert (malformed.status, problem_of(malformed)) == (400, "host-malformed")
-    else:
-        assert server.heard == malformed.heard == [{"type": "websocket.close"}]
-
-
-async def test_a_target_that_sends_no_close_is_cut() -> None:
-    async def script(client: Client) -> None:
-        head = await client.read_until(b"\r\n\r\n")
-        key = next(line[19:] for line in head.split(b"\r\n") if line.lower().startswith(b"sec-websocket-key"))
-        client.send(b"HTTP/1.1 101 Yes\r\nUpgrade: websocket\r\nConnection: upgrade\r\n")
-        client.send(b"Sec-WebSocket-Accept: %b\r\n\r\n" % accept_token(key))
-
-    async with Origin(script) as origin, serving(upstream(origin)) as gateway:
-        server = Server(CONNECT)
-        with pytest.raises(ResponseBroken):
-            await server.serve(gateway, WEBSOCKET)
-    assert [message["type"] for message in server.heard] == ["websocket.accept"]
-
-
-def upstream(origin: Origin) -> dict[str, Any]:
-    """Return a configuration that leads everything to an upstream."""
-    return {
-        "upstream": [{"name": "u", "targets": [origin.url]}],
-        "route": [{"name": "u", "path": "/{rest:path}", "upstream": "u"}],
-    }
