@@ -7,6 +7,7 @@ the ASGI door (core/_fast/asgi_door, core/_fast/asgi_websocket).
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, MutableMapping
 from typing import Any
 from urllib.parse import quote
@@ -32,8 +33,20 @@ HANDSHAKE = frozenset(
 UPGRADE = frozenset((b"upgrade",))
 
 
+PEER = re.compile(r"[0-9A-Za-z.:_%-]{1,255}")
+
+
 class ScopeMalformed(ValueError):
     """Say that a scope holds what could not stand in a request's head."""
+
+
+def peer_of(scope: Scope) -> str:
+    """Return the peer's address: "unix" where it has none, "unknown" where it is none."""
+    client = scope.get("client")
+    address = client[0] if client else ""
+    if not address:
+        return "unix"
+    return address if PEER.fullmatch(address) else "unknown"
 
 
 def is_http_1(scope: Scope) -> bool:

@@ -40,8 +40,10 @@ cdef bint wants_websocket(Exchange exchange):
     cdef Field* upgrade
     if not exchange.request.head.upgrade or exchange.request.head.method != M_GET:
         return False
-    upgrade = exchange.request.headers.find_id(H_UPGRADE)  # which a plugin may have removed
-    return upgrade is not NULL and upgrade.value_len == 9 and equal_ignoring_case(upgrade.value, b"websocket", 9)
+    upgrade = exchange.request.headers.find_id(H_UPGRADE)
+    if upgrade is NULL:
+        return False  # a plugin has removed it
+    return upgrade.value_len == 9 and equal_ignoring_case(upgrade.value, b"websocket", 9)
 
 
 cdef object handshake_refusal(Exchange exchange):

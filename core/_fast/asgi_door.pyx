@@ -22,7 +22,7 @@ from core._fast.message cimport Response
 from core._fast.recycling cimport new_exchange, recycle
 
 from core._fast.head import PROBLEMS
-from core.asgi_head import ScopeMalformed, announces_body, is_http_1, request_head
+from core.asgi_head import ScopeMalformed, announces_body, is_http_1, peer_of, request_head
 from core.errors import PROBLEM_CONTENT_TYPE, Problem
 
 log = logging.getLogger("agora.client")
@@ -114,13 +114,12 @@ cdef class AsgiSide(Downstream):
             exchange.request.clear()
             recycle(exchange)
             return REFUSALS[-used if used < 0 else P_HEADER_VALUE_CHARACTER]
-        client = self.scope.get("client")
-        peer = client[0] if client else "unix"
+        peer = peer_of(self.scope)
         self.exchange = self.carried = exchange
         exchange.wheel = door.wheel
         exchange.started = monotonic_ns()
         exchange.secure = self.scope["scheme"] in ("https", "wss")
-        exchange._peer = exchange._client = peer.encode("ascii", "replace")
+        exchange._peer = exchange._client = peer.encode("ascii")
         exchange.trusted = door.trusts(peer)
         if exchange.trusted:
             exchange._client = door.client_of(exchange._peer, exchange.request.headers)

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from core._fast.head import read_request
-from core.asgi_head import ScopeMalformed, announces_body, request_head, websocket_head
+from core.asgi_head import ScopeMalformed, announces_body, peer_of, request_head, websocket_head
 
 KEY = b"dGhlIHNhbXBsZSBub25jZQ=="
 
@@ -26,6 +26,23 @@ def scope(**items: Any) -> dict[str, Any]:
         "headers": [(b"host", b"a")],
         **items,
     }
+
+
+@pytest.mark.parametrize(
+    ("client", "peer"),
+    [
+        (("203.0.113.9", 1), "203.0.113.9"),
+        (["fe80::1%eth0", 1], "fe80::1%eth0"),
+        (("testclient", 1), "testclient"),
+        (None, "unix"),
+        (("", 0), "unix"),
+        (('"; for=1', 1), "unknown"),
+        (("1\r\nx: y", 1), "unknown"),
+        (("ż", 1), "unknown"),
+    ],
+)
+def test_names_the_peer(client: Any, peer: str) -> None:
+    assert peer_of(scope(client=client)) == peer
 
 
 def test_writes_what_the_scope_says() -> None:
