@@ -25,6 +25,7 @@ from core.plugin import PHASES, Plugin, PluginConfig
 from gateway.config import from_data
 from gateway.control import system_routes
 from gateway.data_plane import DataPlane
+from gateway.tls import renewable_context
 
 PATIENCE = 10.0  # seconds that a test waits for what must come
 RESET = struct.pack("ii", 1, 0)  # SO_LINGER: close by a reset
@@ -35,14 +36,18 @@ HELLO = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello"
 class Gateway:
     """Be a running gateway: where it listens, and its data plane."""
 
-    def __init__(self, plane: DataPlane, port: int) -> None:
+    def __init__(self, plane: DataPlane, port: int, path: str | None) -> None:
         self.plane = plane
         self.port = port
+        self.path = path  # of its unix socket, if it listens on one
         self.clients: list[Client] = []  # closed at the end
 
     async def connect(self, **options: Any) -> Client:
         """Open a raw connection."""
-        client = await connect(self.port, **options)
+        if self.path is not None:
+            client = Client(*await asyncio.open_unix_connection(self.path, **options))
+        else:
+            client = await connect(self.port, **options)
         self.clients.append(client)
         return client
 
@@ -92,7 +97,6 @@ async def serving(
     config: dict[str, Any],
     *,
     system: bool = False,
-    tls: ssl.SSLContext | None = None,
     path: str | None = None,
 ) -> AsyncIterator[Gateway]:
     """Serve a configuration, given as the plain data of a file, on a free port, or on a unix socket's path."""
@@ -106,14 +110,17 @@ async def serving(
             listener = socket.socket(socket.AF_UNIX)
             listener.bind(path)
             listener.listen()
-        if tls is None:
+        if (tls := plane.config.server.tls) is None:
             accepting: Any = plane.reactor.listen(listener, plane.door.protocol)
         else:
             listener.setblocking(False)
             accepting = await asyncio.get_running_loop().create_server(
-                plane.door.protocol, sock=listener, ssl=tls
+                plane.door.protocol,
+                sock=listener,
+                ssl=renewable_context(tls),
+                ssl_handshake_timeout=float(plane.config.server.timeouts.head) or None,
             )
-        gateway = Gateway(plane, 0 if path is not None else listener.getsockname()[1])
+        gateway = Gateway(plane, 0 if path is not None else listener.getsockname()[1], path)
         try:
             yield gateway
         finally:
@@ -335,7 +342,7 @@ class Origin:
         """Give the URL for an upstream's targets."""
         if self._path is not None:
             return f"unix:{self._path}"
-        return f"http{'s' if self._tls else ''}://127.0.0.1:{self.port}"
+        return f"https://localhost:{self.port}" if self._tls else f"http://127.0.0.1:{self.port}"
 
     @property
     def open(self) -> int:

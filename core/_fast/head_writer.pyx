@@ -6,6 +6,7 @@ the peer was checked by the parser, what comes from plugins by Headers. Called b
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 from libc.stdint cimport uint32_t
+from libc.string cimport memchr
 from posix.types cimport time_t
 
 from core._fast.headers cimport (
@@ -80,7 +81,7 @@ cdef int write_request_head(Out* out, Exchange exchange, Wording wording, const 
         host = head.host
         host_size = head.host_len
     room(out, FIXED_PART + head.method_len + head.path_len + head.query_len + 3 * (host_size + head.host_len)
-         + fields_size(headers) + 4 * PyBytes_GET_SIZE(exchange._peer) + 2 * PyBytes_GET_SIZE(wording.name))
+         + 2 * head.host_field_len + fields_size(headers) + 4 * PyBytes_GET_SIZE(exchange._peer) + 2 * PyBytes_GET_SIZE(wording.name))
     put(out, head.method_name, head.method_len)
     put(out, b" ", 1)
     put(out, head.path, head.path_len)
@@ -128,9 +129,16 @@ cdef Framing put_request_framing(Out* out, Exchange exchange) noexcept:
 cdef void put_forwarding(Out* out, Exchange exchange, Wording wording) noexcept:
     cdef Head* head = &exchange.request.head
     cdef Headers headers = exchange.request.headers
-    cdef bytes peer = exchange._peer
+    cdef const char* peer = PyBytes_AS_STRING(exchange._peer)
+    cdef Py_ssize_t peer_size = PyBytes_GET_SIZE(exchange._peer)
+    # NOTE: what the client asked for, whatever host a plugin has sent the request to.
+    cdef const char* host = head.host_field if head.host_field is not NULL else head.host
+    cdef Py_ssize_t host_size = head.host_field_len if head.host_field is not NULL else head.host_len
     cdef Field* earlier
     cdef int i
+    if peer[0] == c"u":     # "unix"
+        peer = b"unknown"
+        peer_size = 7
     if wording.x_forwarded:
         put(out, b"X-Forwarded-For: ", 17)
         if headers.find_id(H_X_FORWARDED_FOR) is not NULL:
@@ -139,26 +147,28 @@ cdef void put_forwarding(Out* out, Exchange exchange, Wording wording) noexcept:
                 if earlier.id == H_X_FORWARDED_FOR and earlier.value_len:
                     put(out, earlier.value, earlier.value_len)
                     put(out, b", ", 2)
-        put_bytes(out, peer)
+        put(out, peer, peer_size)
         put(out, b"\r\n", 2)
         if headers.find_id(H_X_FORWARDED_PROTO) is NULL:
             put(out, b"X-Forwarded-Proto: https\r\n" if exchange.secure else b"X-Forwarded-Proto: http\r\n",
                 26 if exchange.secure else 25)
-        if head.host_len and headers.find_id(H_X_FORWARDED_HOST) is NULL:
+        if host_size and headers.find_id(H_X_FORWARDED_HOST) is NULL:
             put(out, b"X-Forwarded-Host: ", 18)
-            put(out, head.host, head.host_len)
+            put(out, host, host_size)
             put(out, b"\r\n", 2)
     if wording.forwarded:
-        if b":" in peer:
+        if memchr(peer, c":", peer_size) is not NULL:
             put(out, b"Forwarded: for=\"[", 17)
-            put_bytes(out, peer)
-            put(out, b"]\";host=\"", 9)
+            put(out, peer, peer_size)
+            put(out, b"]\"", 2)
         else:
             put(out, b"Forwarded: for=", 15)
-            put_bytes(out, peer)
+            put(out, peer, peer_size)
+        if host_size:
             put(out, b";host=\"", 7)
-        put(out, head.host, head.host_len)
-        put(out, b"\";proto=https\r\n" if exchange.secure else b"\";proto=http\r\n", 15 if exchange.secure else 14)
+            put(out, host, host_size)
+            put(out, b"\"", 1)
+        put(out, b";proto=https\r\n" if exchange.secure else b";proto=http\r\n", 14 if exchange.secure else 13)
     put_bytes(out, wording.via)
 
 

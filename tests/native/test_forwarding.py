@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from tests.harness import Received, Recorder, connect, serving, upstream
+from tests.harness import Received, Recorder, connect, scripted, serving, upstream
 
 LOCAL = {"server": {"trusted_proxies": ["127.0.0.0/8"]}}
 
@@ -211,6 +211,16 @@ async def test_the_host_sent_can_be_chosen() -> None:
                 await gateway.ask(b"GET / HTTP/1.1\r\nHost: a.test\r\n\r\n")
                 assert origin.requests[-1].all(b"host") == [sent]
                 assert origin.requests[-1].all(b"x-forwarded-host") == [b"a.test"]
+
+
+async def test_a_plugin_that_chooses_another_host_leaves_the_one_asked_for_to_be_seen() -> None:
+    def choose(exchange: Any) -> None:
+        exchange.request.host = "inside.test"
+
+    received = await forwarded(plugin=[scripted(forward=choose)])
+    assert received.all(b"host") == [b"inside.test"]
+    assert received.all(b"x-forwarded-host") == [b"a.test"]
+    assert received.all(b"forwarded") == [b'for=127.0.0.1;host="a.test";proto=http']
 
 
 # -- paths ------------------------------------------------------------------------------------------------
