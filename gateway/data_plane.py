@@ -78,7 +78,11 @@ class DataPlane:
             system=system(self) if system is not None else [],
         )
         self._built: Built | None = None
-        await self.swap(self.config)
+        try:
+            await self.swap(self.config)
+        except BaseException:
+            self._release()
+            raise
         self.ready = True
 
     async def swap(self, config: Config) -> None:
@@ -87,8 +91,8 @@ class DataPlane:
             before = self._built
             wording = self._wording(config.server)
             # NOTE: ten thousand routes take half a second; requests go on meanwhile.
-            router = await asyncio.to_thread(Router, self._builder.patterns(config))
-            built = self._builder.build(config, wording, router, before)
+            router = await asyncio.to_thread(lambda: Router(self._builder.patterns(config)))
+            built = await self._builder.build(config, wording, router, before)
             await self._open(built)
             proxies = TrustedProxies(network.range for network in config.server.trusted_proxies)
             self.config, self.wording, self.snapshot, self._built = config, wording, built.snapshot, built
@@ -106,9 +110,15 @@ class DataPlane:
             await self._close(self._built)
         for close in reversed(self._closers):
             close()
-        self.reactor.close()
-        self.wheel.close()
-        self.meters.close()
+        self._release()
+
+    def _release(self) -> None:
+        """Let go of the loop and of shared memory."""
+        try:
+            self.reactor.close()
+            self.wheel.close()
+        finally:
+            self.meters.close()
 
     # -- a snapshot's life ---------------------------------------------------------------------------
 

@@ -45,7 +45,7 @@ cdef class ClientConnection(ClientWriter):
     cdef int _watch_reader(self) except -1
     cdef int _slow_reader(self, int64_t now) except -1
     cdef int _put_off(self, bytes data, Py_ssize_t at) except -1
-    cdef int _ready(self) except -1
+    cdef int _ready(self, int64_t now=*) except -1
     cdef Py_ssize_t _broken_body(self, int code, Py_ssize_t size) except -1
     cdef bint _head_complete(self)
     cdef int _deliver_pending(self) except -1

@@ -279,6 +279,8 @@ cdef class Exchange(PhaseRunner):
         """Go on with the response's head, which the handler has put into `_response`."""
         self.has_response = True
         self.stage = ANSWERING
+        if self.upgraded:
+            self.wheel.cancel(self.timer)  # what the peers say to each other may take as long as they like
         if (
             self.plan.hold_response and self._response.body is None
             and not self.upgraded and self.request.head.method != M_HEAD

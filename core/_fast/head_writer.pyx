@@ -250,7 +250,7 @@ cdef int write_response_head(Out* out, Exchange exchange, Wording wording, bint 
         return 0
     if not has_date:
         put_date(out)
-    if exchange.forwarded:
+    if exchange.forwarded and not exchange.answered_here:
         put_bytes(out, wording.via)
     framing[0] = put_response_framing(out, exchange)
     if not keep_alive or framing[0] == BY_CLOSE:

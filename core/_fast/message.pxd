@@ -19,6 +19,7 @@ cdef class Response:
     cdef int64_t content_length    # of a streamed body in bytes; -1: not known
     cdef const char* reason        # SAFETY: points into headers.backing
     cdef int reason_len
+    cdef bint fixed                # nobody changes it any more: copies may share what it holds
     cdef public str problem        # the slug, when the answer reports a problem; else None
 
     cdef void clear(self) noexcept

@@ -177,9 +177,13 @@ cdef class Response:
         """Become what ``other`` is now; changing one later leaves the other alone."""
         cdef int i
         self.headers.clear()
-        self.headers.backing = other.headers.backing
-        if other.headers.owned is not None:
-            self.headers.owned = list(other.headers.owned)
+        if other.fixed:
+            # SAFETY: the fields point into what the other's headers own, and nobody changes those.
+            self.headers.backing = other.headers
+        else:
+            self.headers.backing = other.headers.backing
+            if other.headers.owned is not None:
+                self.headers.owned = list(other.headers.owned)
         for i in range(other.headers.count):
             self.headers.push(&other.headers.fields[i])
         self.code = other.code

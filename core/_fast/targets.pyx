@@ -11,7 +11,8 @@ cdef class Respond(Target):
 
     def __init__(self, str name, Response response):
         self.name = name
-        self.response = response
+        self.response = Response(response.status, list(response.headers), response.body)
+        self.response.fixed = True
 
     cdef int begin(self, Exchange exchange) except -1:
         return exchange.answer(self.response)
