@@ -79,7 +79,7 @@ cdef tuple FAILURES = (Exception, asyncio.CancelledError)
 
 cdef enum:
     EVENTS = 256              # taken from the kernel at once
-    ROUNDS = 4                # times that is done before the loop's other work gets its turn
+    ROUNDS = 8                # times that is done before the loop's other work gets its turn
     BUFFER = 65536            # bytes received at once
     READS = 4                 # times in a row that one channel is read from
     ACCEPTS = 64              # connections accepted in a row
@@ -209,7 +209,7 @@ cdef class Reactor:
                         watched.abort()
                 if self.again or self.ending:
                     self.settle_all()
-                if count < EVENTS // 16:
+                if count <= 0:
                     break
         finally:
             self.running = False
