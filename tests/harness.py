@@ -198,8 +198,9 @@ class Client:
         self.writer = writer
 
     def send(self, data: bytes) -> None:
-        """Write without waiting."""
-        self.writer.write(data)
+        """Write without waiting; a peer that has gone hears nothing."""
+        if not self.writer.is_closing():
+            self.writer.write(data)
 
     async def drain(self) -> None:
         """Wait until the peer takes bytes again."""
@@ -278,6 +279,8 @@ class Client:
 
     def reset(self) -> None:
         """Close at once, by a reset."""
+        if self.writer.is_closing():
+            return
         self.writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
         self.writer.transport.abort()
 
