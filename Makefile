@@ -56,7 +56,7 @@ clean:  ## remove what was built: compiled modules, caches, the virtual environm
 
 COMPILER  ?= $(or $(CC),gcc)
 RUNTIMES   = $(foreach name,asan ubsan stdc++,$(realpath $(shell $(COMPILER) -print-file-name=lib$(name).so)))
-BY_HAND   := -p no:cacheprovider -p no:logging -o timeout=900
+BY_HAND   := -p no:cacheprovider -o timeout=900 --capture=sys
 ASAN_TESTS  ?= tests/test_compiled.py tests/core tests/gateway
 LEAKS_TESTS ?= tests/leaks/soak.py
 
@@ -78,6 +78,6 @@ leaks: setup  ## run exchanges by the thousand and count what is left of them
 	$(call copy_tree,build/leaks)
 	cd build/leaks && AGORA_LEAKS=1 ../../$(BIN)/python setup.py --quiet build_ext --inplace --parallel 2
 	cd build/leaks && PYTHONMALLOC=malloc GLIBC_TUNABLES=glibc.malloc.tcache_count=0 PYTHONPATH="$(CURDIR)/build/leaks" \
-		../../$(BIN)/python -m pytest $(BY_HAND) $(LEAKS_TESTS)
+		../../$(BIN)/python -m pytest $(BY_HAND) -p no:logging $(LEAKS_TESTS)
 
 .PHONY: help setup run test check bench clean asan leaks
