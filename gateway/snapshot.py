@@ -32,7 +32,7 @@ from core.route_pattern import Pattern
 from core.site import Site
 from gateway.addresses import addresses_of
 from gateway.lifespan import Lifespan
-from gateway.tls import client_context
+from gateway.tls import client_context, file_times
 
 TURN = 50  # routes whose plans are made before requests have their turn; about a millisecond
 SystemRoute = tuple[str, str, Target]  # name, path pattern, target
@@ -145,8 +145,9 @@ class SnapshotBuilder:
     ) -> dict[tuple[UpstreamConfig, str], Upstream]:
         made = {}
         for settings in config.upstream:
-            # NOTE: a server writes heads in the wording it was made with.
-            key = (settings, repr((wording.name, config.server.forwarded, config.server.via)))
+            # NOTE: a server keeps the wording it was made with, and the certificates that it has read.
+            style = wording.name, config.server.forwarded, config.server.via
+            key = (settings, repr((style, file_times(settings.tls))))
             kept = before.upstreams.get(key) if before is not None else None
             made[key] = kept or Upstream(settings.name, list(self._servers(settings, wording)))
         return made

@@ -77,3 +77,9 @@ def client_context(config: UpstreamTlsConfig) -> ssl.SSLContext:
     if config.certificate is not None and config.key is not None:
         context.load_cert_chain(config.certificate, config.key)
     return context
+
+
+def file_times(config: UpstreamTlsConfig) -> list[int]:
+    """Return when the files of a configuration were last changed."""
+    files = (config.ca, config.certificate, config.key)
+    return [file.stat().st_mtime_ns for file in files if file is not None]

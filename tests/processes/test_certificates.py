@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 import trustme
 
+from tests.harness import Client, Origin, answering
 from tests.processes.conftest import Start
-from tests.processes.served import Served, fixed
+from tests.processes.served import Served, fixed, proxied
 
 
 @pytest.fixture
@@ -17,10 +18,14 @@ def authority() -> trustme.CA:
     return trustme.CA()
 
 
-def with_tls(folder: Path, certificate: trustme.LeafCert, workers: int = 1, **tls: Any) -> dict[str, Any]:
-    """Put a certificate where the configuration looks for it; return the configuration."""
+def write_certificate(folder: Path, certificate: trustme.LeafCert) -> None:
     certificate.private_key_pem.write_to_path(folder / "key.pem")
     certificate.cert_chain_pems[0].write_to_path(folder / "certificate.pem")
+
+
+def with_tls(folder: Path, certificate: trustme.LeafCert, workers: int = 1, **tls: Any) -> dict[str, Any]:
+    """Put a certificate where the configuration looks for it; return the configuration."""
+    write_certificate(folder, certificate)
     names = {"certificate": "certificate.pem", "key": "key.pem"}
     return fixed("secret", workers=workers, tls={**names, **tls})
 
@@ -96,3 +101,32 @@ async def test_clients_need_certificates_once_a_reload_says_so(
     with suppress(ssl.SSLError, ConnectionError):
         assert (await ask(served, trusting(authority)))[1] == b""
     assert (await ask(served, trusting(authority, authority.issue_cert("alice"))))[1] == b"secret"
+
+
+async def test_renewed_certificates_are_shown_to_upstreams_after_a_reload(
+    agora: Start, tmp_path: Path, authority: trustme.CA
+) -> None:
+    shown: list[int] = []
+
+    async def script(client: Client) -> None:
+        certificate = client.writer.get_extra_info("peercert")
+        shown.append(int(certificate["serialNumber"], 16))
+        await answering(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")(client)
+
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.verify_mode = ssl.CERT_REQUIRED
+    authority.configure_trust(context)
+    authority.issue_cert("localhost").configure_cert(context)
+    authority.cert_pem.write_to_path(tmp_path / "authority.pem")
+    async with Origin(script, tls=context) as origin:
+        config = proxied(origin.url)
+        names = {"certificate": "certificate.pem", "key": "key.pem"}
+        config["upstream"][0]["tls"] = {"ca": "authority.pem", **names}
+        write_certificate(tmp_path, authority.issue_cert("agora"))
+        served = await agora(config)
+        assert (await served.get("/")).status == 200
+        write_certificate(tmp_path, authority.issue_cert("agora"))
+        await served.reload(config)
+        assert (await served.get("/")).status == 200
+        await served.stop()
+    assert len(set(shown)) == 2
