@@ -15,7 +15,8 @@ from setuptools import Extension, setup
 wanted = set(filter(None, os.environ.get("AGORA_EXTENSIONS", "").split(",")))
 sanitizers = os.environ.get("AGORA_SANITIZE", "")
 
-# Copying no bytes from NULL is as good as not copying: the compiler must not conclude that the pointer is not NULL.
+# NOTE: copying no bytes from NULL is fine; the compiler must not conclude that the pointer is not NULL.
+# not NULL.
 compile_args = ["-O3", "-fno-strict-aliasing", "-fno-delete-null-pointer-checks"]
 compile_args += ["-Wno-unused-function", "-Wno-unreachable-code"]
 link_args: list[str] = []
