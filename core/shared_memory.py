@@ -198,13 +198,18 @@ def sweep(inside: Path | None = None) -> None:
     """
     for left in SHM.glob(f"{_prefix()}*"):
         with suppress(OSError, SharedMemoryUnusable):
-            fd = _open_file(left)
+            fd = _open_file(left, make=False)
             try:
                 _lock(fd, _OPENING, wait=False)
                 magic, *_, owner = _read_header(fd)
                 data_dir = Path(os.fsdecode(owner))
                 wanted = data_dir.exists() and not (inside and data_dir.is_relative_to(inside.resolve()))
-                if magic == _MAGIC and not wanted and _try_hold_alone(fd) and _is_at(fd, left):
+                unfinished = not any(magic)  # its maker died, or waits for the lock and will make another
+                if (
+                    (unfinished or (magic == _MAGIC and not wanted))
+                    and _try_hold_alone(fd)
+                    and _is_at(fd, left)
+                ):
                     left.unlink()
             finally:
                 os.close(fd)
@@ -214,9 +219,10 @@ def _prefix() -> str:
     return f"agora-{os.geteuid()}-"
 
 
-def _open_file(path: Path) -> int:
+def _open_file(path: Path, *, make: bool = True) -> int:
+    flags = os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW
     try:
-        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        fd = os.open(path, flags | os.O_CREAT if make else flags, 0o600)
     except OSError as error:
         raise SharedMemoryUnusable(f"cannot open {path}: {error.strerror}") from error
     status = os.fstat(fd)

@@ -335,3 +335,19 @@ class TestSweeping:
 def test_the_buffer_begins_a_page(open_region: Open) -> None:
     assert HEADER_SIZE % mmap.PAGESIZE == 0
     assert open_region().buffer.nbytes == SIZE
+
+
+def test_sweeping_removes_what_was_never_finished_and_makes_nothing(open_region: Open) -> None:
+    held = open_region()
+    unfinished = held.path.with_name(held.path.name + "-unfinished")
+    unfinished.touch(mode=0o600)
+    sweep()
+    assert not unfinished.exists()
+    assert held.path.exists()
+
+
+def test_a_turn_needs_no_descriptor_to_spare(open_region: Open) -> None:
+    region = open_region()
+    before = len(os.listdir("/proc/self/fd"))
+    with region.exclusive():
+        assert len(os.listdir("/proc/self/fd")) == before
