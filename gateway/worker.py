@@ -34,9 +34,7 @@ from gateway.tls import RenewableContext, renewable_context, server_context
 from gateway.watch import WatchedFile
 
 log = logging.getLogger("agora")
-TURN = (
-    0.0005  # seconds that a thread (a reload, the request log's) keeps requests waiting; Python's: 0.005
-)
+TURN = 0.0005  # seconds that a thread (a reload, the request log's) keeps requests waiting; Python's: 0.005
 
 
 class Closable(Protocol):

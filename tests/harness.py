@@ -99,7 +99,7 @@ async def serving(
     system: bool = False,
     path: str | None = None,
 ) -> AsyncIterator[Gateway]:
-    """Serve a configuration, given as the plain data of a file, on a free port, or on a unix socket's path."""
+    """Serve a configuration, given as the plain data of a file, on a free port, or on a unix socket's path."""  # noqa: E501
     with tempfile.TemporaryDirectory() as folder:
         server = {"data_dir": folder, "listen": "127.0.0.1:0", **config.get("server", {})}
         plane = DataPlane(from_data({**config, "server": server}, folder=Path(folder)))
@@ -130,6 +130,7 @@ async def serving(
             listener.close()
             plane.door.drain(lambda: None)
             plane.door.abort()
+            await eventually(lambda: plane.door.connections == 0)
             await plane.close()
 
 
@@ -298,7 +299,7 @@ async def eventually(condition: Callable[[], bool]) -> None:
 
 
 async def turning(seconds: float) -> AsyncIterator[float]:
-    """Yield, for so long, once in each turn of the loop: for what is slow by nature. Yields the share gone by."""
+    """Yield, for so long, once in each turn of the loop: for what is slow by nature. Yields the share gone by."""  # noqa: E501
     loop = asyncio.get_running_loop()
     began = loop.time()
     while (gone := loop.time() - began) < seconds:

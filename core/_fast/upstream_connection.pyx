@@ -38,6 +38,7 @@ cdef object LATE = Problem(504, "upstream-timeout", "The upstream did not answer
 
 cdef enum:
     COPIED = 16384
+    FULL_READ = 65536     # bytes that the reactor reads at once
 
 # A request's head and the beginning of its body lie here until begin() has sent them.
 cdef Out out
@@ -247,7 +248,9 @@ cdef class UpstreamConnection(Handler):
                         return 0
                     at += used
                 if done and self.exchange is exchange:
-                    return self._complete(at == size)
+                    # NOTE: what comes after an answer must not become the next one; after a full read, more of it
+                    # may lie in the socket.
+                    return self._complete(at == size and (size < FULL_READ or self.alive()))
             else:
                 return exchange.response_piece(start + at, size - at)
         return 0

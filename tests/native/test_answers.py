@@ -42,7 +42,7 @@ MALFORMED: dict[str, bytes] = {
     "a large header block": with_fields(b"X: " + b"a" * 70000),
     "a long status line": b"HTTP/1.1 200 " + b"a" * 10000 + b"\r\n\r\n",
     "many fields": with_fields(*[b"X: 1"] * 300),
-    "an upgrade nobody asked for": b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\n",
+    "an upgrade nobody asked for": b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\n",  # noqa: E501
 }
 
 
@@ -101,6 +101,22 @@ async def test_bytes_after_an_answer_end_the_connection_and_reach_nobody() -> No
             client.send(GET)
             assert (await client.response()).body == b"hello"
             assert origin.connections == count
+
+
+async def test_bytes_after_an_answer_are_found_behind_a_full_read_too() -> None:
+    """The answer ends exactly where the gateway's read does, and somebody waits for the connection."""
+    head = b"HTTP/1.1 200 OK\r\nContent-Length: 65490\r\nX:\r\n\r\n"
+    answer = head + b"x" * 65490
+    assert len(answer) == 65536
+    stray = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nstray"
+    async with Origin(answering(answer + stray)) as origin:
+        async with serving(upstream(origin, max_connections=1)) as gateway:
+            clients = [await gateway.connect() for _ in range(5)]
+            for client in clients:
+                client.send(GET)
+            for client in clients:
+                assert (await client.response()).body == b"x" * 65490
+            assert origin.connections == 5
 
 
 async def test_bytes_on_an_idle_connection_end_it_and_reach_nobody() -> None:
@@ -370,7 +386,7 @@ async def test_a_reset_at_the_end_of_a_close_delimited_answer_cuts_it_visibly() 
 # -- the client dies --------------------------------------------------------------------------------------
 
 UPLOAD = (
-    b"POST /up HTTP/1.1\r\nHost: a.test\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n6;x=y\r\n world\r\n"
+    b"POST /up HTTP/1.1\r\nHost: a.test\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n6;x=y\r\n world\r\n"  # noqa: E501
     b"0\r\nX-T: 1\r\n\r\n"
 )
 

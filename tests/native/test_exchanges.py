@@ -1,6 +1,7 @@
 """What plugins do to exchanges, and what exchanges survive of plugins."""
 
 import asyncio
+import contextlib
 from typing import Any
 
 import pytest
@@ -494,7 +495,7 @@ async def test_a_client_that_leaves_while_a_plugin_waits_cancels_it(phase: str) 
             cancelled.set()
             raise
 
-    plugin = scripted(**{phase: wait, "log": lambda exchange: logged.append(exchange.status)})
+    plugin = scripted(**{phase: wait, "log": lambda exchange: logged.append(exchange.status)})  # type: ignore[attr-defined]
     async with Recorder() as origin, serving(plugged(upstream(origin), plugin)) as gateway:
         client = await gateway.connect()
         client.send(GET)
@@ -512,10 +513,8 @@ async def test_a_plugin_that_ignores_its_cancelling_changes_nothing_any_more() -
 
     async def stubborn(exchange: Any) -> Response:
         waiting.set()
-        try:
+        with contextlib.suppress(asyncio.CancelledError):
             await asyncio.Event().wait()
-        except asyncio.CancelledError:
-            pass
         exchange.request.headers.set(b"x-late", b"1")
         ended.set()
         return answer()
@@ -563,7 +562,7 @@ async def test_what_a_plugin_keeps_is_not_used_again_under_it(part: str) -> None
 
     def keep(exchange: Any) -> None:
         exchange.state["path"] = exchange.request.path
-        kept.append(get(exchange))
+        kept.append(get(exchange))  # type: ignore[no-untyped-call]
 
     async def echo(client: Client) -> None:
         while True:

@@ -75,7 +75,9 @@ async def test_connection_cannot_name_away_what_the_gateway_adds() -> None:
 
 async def test_a_trusted_proxys_word_cannot_be_named_away_by_its_client() -> None:
     received = await forwarded(
-        b"Connection: X-Forwarded-For, X-Forwarded-Host", b"X-Forwarded-For: 192.0.2.1", **LOCAL
+        b"Connection: X-Forwarded-For, X-Forwarded-Host",
+        b"X-Forwarded-For: 192.0.2.1",
+        **LOCAL,  # type: ignore[arg-type]
     )
     assert received.all(b"x-forwarded-for") == [b"192.0.2.1, 127.0.0.1"]
 
@@ -122,7 +124,7 @@ async def test_a_trusted_proxy_is_believed_and_kept_in_the_chain() -> None:
         b"X-Forwarded-Host: front.test",
         b"X-Forwarded-Prefix: /app",
         b"Forwarded: for=192.0.2.1",
-        **LOCAL,
+        **LOCAL,  # type: ignore[arg-type]
     )
     assert received.all(b"x-forwarded-for") == [b"192.0.2.1, 192.0.2.2, 192.0.2.3, 127.0.0.1"]
     assert received.all(b"x-forwarded-proto") == [b"https"]
@@ -132,7 +134,7 @@ async def test_a_trusted_proxy_is_believed_and_kept_in_the_chain() -> None:
 
 
 async def test_an_empty_word_of_a_trusted_proxy_leaves_no_hole_in_the_chain() -> None:
-    received = await forwarded(b"X-Forwarded-For:", **LOCAL)
+    received = await forwarded(b"X-Forwarded-For:", **LOCAL)  # type: ignore[arg-type]
     assert received.all(b"x-forwarded-for") == [b"127.0.0.1"]
 
 

@@ -1,13 +1,25 @@
 """Connections to upstreams: reuse, limits, waiting, and what is sent again when one has died."""
 
 import asyncio
+import itertools
 import os
 import socket
 
 import pytest
 
 from tests.harness import (
-    HELLO, Client, Gateway, Origin, Received, Recorder, answering, eventually, free_port, scripted, serving, upstream,
+    HELLO,
+    Client,
+    Gateway,
+    Origin,
+    Received,
+    Recorder,
+    answering,
+    eventually,
+    free_port,
+    scripted,
+    serving,
+    upstream,
 )  # fmt: skip
 
 GET = b"GET /x HTTP/1.1\r\nHost: a.test\r\n\r\n"
@@ -373,7 +385,7 @@ async def test_servers_of_an_upstream_take_turns() -> None:
     async with says(b"a") as first, says(b"b") as second, serving(upstream(first, second)) as gateway:
         bodies = [bytes((await gateway.ask(GET)).body) for _ in range(6)]
         assert sorted(bodies) == [b"a"] * 3 + [b"b"] * 3
-        assert all(one != other for one, other in zip(bodies, bodies[1:], strict=False))
+        assert all(one != other for one, other in itertools.pairwise(bodies))
 
 
 async def test_many_clients_share_few_connections_without_mixing_answers() -> None:

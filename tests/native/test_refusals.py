@@ -310,7 +310,7 @@ async def test_the_configured_limits_hold() -> None:
     "request_bytes",
     [
         b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 11\r\n\r\n" + b"x" * 11,
-        b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n6\r\nxxxxxx\r\n5\r\nxxxxx\r\n0\r\n\r\n",
+        b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n6\r\nxxxxxx\r\n5\r\nxxxxx\r\n0\r\n\r\n",  # noqa: E501
     ],
 )
 async def test_a_body_over_its_limit_is_413(request_bytes: bytes) -> None:

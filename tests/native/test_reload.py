@@ -78,7 +78,7 @@ async def test_a_thousand_reloads_under_load_fail_no_request() -> None:
                 await gateway.configure(version(number))
                 done = len(asked)
                 if number % 10 == 0:
-                    await eventually(lambda: len(asked) > done or any(task.done() for task in load))
+                    await eventually(lambda: len(asked) > done or any(task.done() for task in load))  # noqa: B023
             stop.set()
             await asyncio.gather(*load)
             assert len(asked) >= 100
@@ -162,7 +162,7 @@ async def test_a_request_that_waits_for_a_connection_survives_a_reload() -> None
 
 
 async def test_a_request_without_a_connection_yet_survives_two_reloads() -> None:
-    """The upstream is dropped by the second reload while an exchange of the first one has not begun with it."""
+    """The upstream is dropped by the second reload while an exchange of the first one has not begun with it."""  # noqa: E501
     go_on = asyncio.Event()
 
     async def wait(exchange: object) -> None:

@@ -237,7 +237,7 @@ async def test_trailers_go_only_to_a_client_that_takes_them() -> None:
 
 
 async def test_trailers_never_carry_what_a_head_decides() -> None:
-    dangerous = b"Content-Length: 3\r\nTransfer-Encoding: chunked\r\nHost: b\r\nAuthorization: x\r\nX-Forwarded-For: 1.1.1.1\r\n"
+    dangerous = b"Content-Length: 3\r\nTransfer-Encoding: chunked\r\nHost: b\r\nAuthorization: x\r\nX-Forwarded-For: 1.1.1.1\r\n"  # noqa: E501
     async with Recorder() as origin, serving(upstream(origin)) as gateway:
         client = await gateway.connect()
         client.send(CHUNKED + b"3\r\nabc\r\n0\r\n" + dangerous + b"X-Fine: 1\r\n\r\n")

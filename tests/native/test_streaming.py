@@ -3,7 +3,7 @@
 import asyncio
 from typing import Any
 
-import psutil
+import psutil  # type: ignore[import-untyped]
 import pytest
 
 from tests.harness import HELLO, Client, Origin, eventually, scripted, serving, upstream

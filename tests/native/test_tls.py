@@ -40,7 +40,7 @@ class Authority:
         self.ca.cert_pem.write_to_path(str(self.file))
 
     def issue(self, *hosts: str) -> dict[str, str]:
-        """Write a certificate for these hosts and its key; return the keys of a configuration that name them."""
+        """Write a certificate for these hosts and its key; return the keys of a configuration that name them."""  # noqa: E501
         issued = self.ca.issue_cert(*hosts)
         self.issued += 1
         files = {key: self.folder / f"{self.name}-{self.issued}-{key}.pem" for key in ("certificate", "key")}

@@ -38,7 +38,7 @@ async def test_websockets_speak_through_the_gateway() -> None:
         async with serving(upstream(f"http://127.0.0.1:{port}")) as gateway:
             async with websocket(f"ws://127.0.0.1:{gateway.port}/chat") as socket:
                 for message in ["hello", b"\x00\xff", "ä" * 100_000, b"x" * 1_000_000]:
-                    await socket.send(message)
+                    await socket.send(message)  # type: ignore[arg-type]
                     assert await socket.recv() == message
                 assert await socket.ping()
             assert socket.close_code == 1000

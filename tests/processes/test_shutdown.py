@@ -10,7 +10,9 @@ from tests.processes.served import Served, answering_when_told, eventually, fixe
 
 GET = b"GET / HTTP/1.1\r\nHost: agora.test\r\n\r\n"
 
-either_way = pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=["term", "int"])
+either_way = pytest.mark.parametrize(
+    ("workers", "number"), [(1, signal.SIGTERM), (2, signal.SIGINT)], ids=["one-term", "two-int"]
+)
 one_or_two = pytest.mark.parametrize("workers", [1, 2])
 
 
@@ -28,7 +30,6 @@ async def refused(served: Served) -> None:
 
 
 @either_way
-@one_or_two
 async def test_an_exchange_under_way_is_finished(agora: Start, workers: int, number: signal.Signals) -> None:
     asked, go = asyncio.Event(), asyncio.Event()
     async with Origin(answering_when_told(asked, go)) as origin:
@@ -101,7 +102,6 @@ async def test_the_deadline_cuts_what_is_left(agora: Start, workers: int) -> Non
 
 
 @either_way
-@one_or_two
 async def test_a_second_signal_cuts_what_is_left_at_once(
     agora: Start, workers: int, number: signal.Signals
 ) -> None:
