@@ -12,7 +12,7 @@ from tests.processes.conftest import Start
 from tests.processes.load import Load
 from tests.processes.served import Served, eventually, fixed
 
-CONNECTIONS = 9_500
+CONNECTIONS = 10_000
 SPARE_FILES = 400
 FOR_EACH_ADDRESS = 1_000  # so that no source address runs out of ports
 REQUEST = b"GET /hello HTTP/1.1\r\nHost: agora.test\r\nUser-Agent: idle\r\n\r\n"
