@@ -483,7 +483,8 @@ cdef class ClientConnection(ClientWriter):
         cdef Exchange exchange = self.exchange
         cdef int64_t received = exchange.bytes_in - self.body_mark
         self.body_mark = exchange.bytes_in
-        if self.link.paused or self.continue_due or received * 1_000_000_000 >= self.door.body_rate * self.door.body_timeout:
+        cdef bint steady = received * 1_000_000_000 >= self.door.body_rate * self.door.body_timeout
+        if self.link.paused or self.continue_due or steady:
             return self.door.wheel.arm(self.timer, now + self.door.body_timeout)
         self.door.refused(TOO_SLOW.slug)
         exchange.close = True

@@ -81,7 +81,8 @@ cdef int write_request_head(Out* out, Exchange exchange, Wording wording, const 
         host = head.host
         host_size = head.host_len
     room(out, FIXED_PART + head.method_len + head.path_len + head.query_len + 3 * (host_size + head.host_len)
-         + 2 * head.host_field_len + fields_size(headers) + 4 * PyBytes_GET_SIZE(exchange._peer) + 2 * PyBytes_GET_SIZE(wording.name))
+         + 2 * head.host_field_len + fields_size(headers) + 4 * PyBytes_GET_SIZE(exchange._peer)
+         + 2 * PyBytes_GET_SIZE(wording.name))
     put(out, head.method_name, head.method_len)
     put(out, b" ", 1)
     put(out, head.path, head.path_len)

@@ -38,7 +38,8 @@ cdef class Meter:
         cdef Histogram histogram
         labels = {"route": self.route}
         histogram = self.metrics.histogram(
-            "agora_request_duration_seconds", "Time from a request's head to the end of its answer.", labels, bound=ROUTES
+            "agora_request_duration_seconds", "Time from a request's head to the end of its answer.", labels,
+            bound=ROUTES,
         )
         self.durations = histogram.cells
         counter = self.metrics.counter(

@@ -193,11 +193,11 @@ cdef class Reactor:
     def ready(self):
         """Serve what is ready; the loop calls this when the epoll has something."""
         cdef epoll_event events[EVENTS]
-        cdef int i, count, rounds
+        cdef int i, count, _
         cdef Watched watched
         self.running = True
         try:
-            for rounds in range(ROUNDS):
+            for _ in range(ROUNDS):
                 count = epoll_wait(self.epoll, events, EVENTS, 0)
                 for i in range(count):
                     # SAFETY: `watched` holds it; nothing leaves that set before this round's events are done.
@@ -263,8 +263,8 @@ cdef class Listener(Watched):
     cdef int happened(self, uint32_t events) except -1:
         cdef sockaddr_storage address
         cdef socklen_t size
-        cdef int fd, i
-        for i in range(ACCEPTS):
+        cdef int fd, _
+        for _ in range(ACCEPTS):
             if self.fd < 0:
                 return 0
             size = sizeof(address)
@@ -340,9 +340,8 @@ cdef class Channel(Watched):
 
     cdef int read(self) except -1:
         cdef ssize_t size
-        cdef int i
-        cdef int code
-        for i in range(READS):
+        cdef int code, _
+        for _ in range(READS):
             size = recv(self.fd, self.reactor.buffer, BUFFER, MSG_DONTWAIT)
             if size < 0:
                 code = errno

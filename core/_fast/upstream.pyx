@@ -33,7 +33,8 @@ cdef enum:
 cdef class Server(Origin):
     """Hold the connections to one server of an upstream."""
 
-    def __init__(self, Reactor reactor, Wheel wheel, Wording wording, addresses, *, str text, bytes host, bytes default_host,
+    def __init__(self, Reactor reactor, Wheel wheel, Wording wording, addresses, *,
+                 str text, bytes host, bytes default_host,
                  tls=None, server_name=None, count, int max_connections, int max_idle, int max_waiting,
                  double keep_alive, double connect_timeout, double first_byte_timeout, double idle_timeout,
                  double queue_timeout, int status_line=8192, int header_block=65536, int header_count=256):

@@ -164,7 +164,10 @@ cdef class UpstreamConnection(Handler):
             PyBytes_AS_STRING(host) if host is not None else NULL, PyBytes_GET_SIZE(host) if host is not None else 0,
             &self.request_framing,
         )
-        if exchange.request_ended and exchange.held is None and exchange.request.body is None and not exchange.plan.chunk:
+        if (
+            exchange.request_ended and exchange.held is None and exchange.request.body is None
+            and not exchange.plan.chunk
+        ):
             self.request_sent = True
             if self.request_framing == BY_CHUNKS:
                 write_trailers(&out, exchange.trailers)
