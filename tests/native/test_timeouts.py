@@ -342,7 +342,7 @@ async def test_an_answer_that_takes_too_long_is_cut() -> None:
 
     async with (
         Origin(endless) as origin,
-        serving({**upstream(origin), **timeouts(exchange="60ms")}) as gateway,
+        serving({**upstream(origin), **timeouts(exchange="500ms")}) as gateway,
     ):
         client = await gateway.connect()
         client.send(GET)
