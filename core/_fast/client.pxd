@@ -19,6 +19,7 @@ cdef class ClientConnection(ClientWriter):
     cdef Exchange exchange
     cdef State state
     cdef bint chunked
+    cdef bint leaving                  # to be closed once it is known what else the client has sent
     cdef bint counted                  # among those of its address
     cdef int64_t body_left             # of a request's body by length
     cdef int64_t drained               # bytes thrown away
@@ -39,6 +40,7 @@ cdef class ClientConnection(ClientWriter):
     cdef int _collect(self, bytes data, Py_ssize_t at) except -1
     cdef int _refuse(self, int code) except -1
     cdef int _refuse_with(self, object problem) except -1
+    cdef int _leave(self) except -1
     cdef int _linger(self) except -1
     cdef int _fired(self, int64_t now) except -1
     cdef int _slow_body(self, int64_t now) except -1

@@ -21,6 +21,12 @@ from core._fast.wheel cimport new_timer
 from core._fast.head import PROBLEMS
 from core.errors import Problem
 
+cdef extern from "<sys/socket.h>" nogil:
+    ssize_t recv(int fd, void* data, size_t size, int flags)
+    enum:
+        MSG_PEEK
+        MSG_DONTWAIT
+
 log = logging.getLogger("agora.client")
 
 cdef enum:
@@ -128,6 +134,8 @@ cdef class ClientConnection(ClientWriter):
         finally:
             self.reading = False
         self.flush()
+        if self.leaving:
+            self._leave()
         if ended:
             reap()
         return 0
@@ -344,9 +352,19 @@ cdef class ClientConnection(ClientWriter):
         self.send_refusal(problem)
         return self._linger()
 
+    cdef int _leave(self) except -1:
+        """Close after the answer, at once unless the client has sent more than it was to."""
+        cdef char byte
+        self.leaving = False
+        if self.pending is None and (self.link.fd < 0 or recv(self.link.fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) <= 0):
+            self.link.close()
+            return self._watch_reader()
+        return self._linger()
+
     cdef int _linger(self) except -1:
         """Say that nothing more is sent, and give the peer a moment to read it before closing."""
         # NOTE: closing with unread bytes in the socket makes the kernel throw away the answer under way.
+        cdef Door door = self.door
         self.state = LINGER
         self.drained = 0
         self.pending = self.partial = None
@@ -355,7 +373,8 @@ cdef class ClientConnection(ClientWriter):
         else:
             self.link.shut()
             self.link.resume()
-        self.door.wheel.arm(self.timer, monotonic_ns() + self.door.linger_timeout)
+        self.unsent_mark = self.link.transport.get_write_buffer_size()
+        door.wheel.arm(self.timer, monotonic_ns() + (door.write_timeout if self.unsent_mark else door.linger_timeout))
         return 0
 
     # -- what the exchange calls ---------------------------------------------------------------
@@ -395,7 +414,12 @@ cdef class ClientConnection(ClientWriter):
             return 0
         if not self.keep or exchange.close:
             self.flush()
-            if state == TUNNEL or (state == AWAIT and self.pending is None):
+            if state == AWAIT and self.reading:
+                self.leaving = True
+                return 0
+            if state == AWAIT:
+                return self._leave()
+            if state == TUNNEL:
                 self.link.close()
                 return self._watch_reader()
             return self._linger()

@@ -131,6 +131,26 @@ async def test_a_request_with_a_large_body_can_follow_another_without_waiting() 
             assert (await client.response()).body == body
 
 
+@pytest.mark.parametrize("asking", [b"Connection: close\r\n", b""], ids=["asking to close", "HTTP/1.0"])
+@pytest.mark.parametrize("fixed", [True, False], ids=["fixed answer", "proxied"])
+async def test_a_client_that_sends_too_much_gets_its_whole_answer_all_the_same(
+    asking: bytes, fixed: bool
+) -> None:
+    """Closing a socket that holds unread bytes would make the kernel throw the answer away."""
+    size = 3_000_000
+    version = b"HTTP/1.1" if asking else b"HTTP/1.0"
+    request = b"GET / " + version + b"\r\nHost: a\r\n" + asking + b"\r\n" + b"x" * 300_000
+    answer = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % size + b"y" * size
+    async with (
+        Recorder(answer) as origin,
+        serving(responding("y" * size) if fixed else upstream(origin)) as gateway,
+    ):
+        client = await gateway.connect(limit=4096)
+        client.send(request)
+        assert (await client.response()).body == b"y" * size
+        assert await client.closed()
+
+
 # -- Expect: 100-continue ------------------------------------------------------------------------------------
 
 EXPECT = b"POST / HTTP/1.1\r\nHost: a.test\r\nExpect: 100-continue\r\nContent-Length: 4\r\n\r\n"
