@@ -280,7 +280,7 @@ cdef class AsgiSide(Downstream):
         """List the response's end-to-end fields, names in lower case."""
         # NOTE: servers write Date themselves, whether there is one or not.
         cdef list fields = pairs_of(exchange._response.headers, H_DATE, H_DATE)
-        if self.door.wording.via and exchange.forwarded:
+        if self.door.wording.via and exchange.forwarded and not exchange.answered_here:
             fields.append((b"via", b"1.1 " + self.door.wording.name))
         return fields
 
