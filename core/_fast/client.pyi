@@ -1,9 +1,9 @@
 from asyncio import BaseTransport, Protocol
 
-from core._fast.client_writer import ClientWriter
+from core._fast.client_closing import ClientClosing
 from core._fast.door import Door
 
-class ClientConnection(ClientWriter, Protocol):  # NOTE: a Protocol for asyncio's types only
+class ClientConnection(ClientClosing, Protocol):  # NOTE: a Protocol for asyncio's types only
     def __init__(self, door: Door) -> None: ...
     def drain(self) -> None: ...
     def abort(self) -> None: ...

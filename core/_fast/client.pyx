@@ -21,12 +21,6 @@ from core._fast.wheel cimport new_timer
 from core._fast.head import PROBLEMS
 from core.errors import Problem
 
-cdef extern from "<sys/socket.h>" nogil:
-    ssize_t recv(int fd, void* data, size_t size, int flags)
-    enum:
-        MSG_PEEK
-        MSG_DONTWAIT
-
 log = logging.getLogger("agora.client")
 
 cdef enum:
@@ -50,7 +44,7 @@ cdef int reap() except -1:
     return 0
 
 
-cdef class ClientConnection(ClientWriter):
+cdef class ClientConnection(ClientClosing):
     """Be the asyncio protocol of one client's connection."""
 
     def __init__(self, Door door not None):
@@ -90,7 +84,7 @@ cdef class ClientConnection(ClientWriter):
         if (door.max_connections and door.connections > door.max_connections) or (
             door.max_per_address and door.addresses[self.peer] > door.max_per_address
         ):
-            self._refuse_with(TOO_MANY)
+            self._refuse(TOO_MANY)
             return
         # NOTE: a client that connects and says nothing has the time of a head.
         door.wheel.arm(self.timer, monotonic_ns() + door.head_timeout)
@@ -221,7 +215,7 @@ cdef class ClientConnection(ClientWriter):
             if used == 0:
                 self._collect(data, at)
             else:
-                self._refuse(-used)
+                self._refuse(REFUSALS[-used])
                 return -1
             return 0
         self.timer.deadline = 0
@@ -340,43 +334,6 @@ cdef class ClientConnection(ClientWriter):
         cdef const char* start = self.partial
         return find_head_end(start, len(self.partial), &self.door.limits, &self.scan) != 0
 
-    # -- refusing ------------------------------------------------------------------------------
-
-    cdef int _refuse(self, int code) except -1:
-        return self._refuse_with(REFUSALS[code])
-
-    cdef int _refuse_with(self, object problem) except -1:
-        """Answer what cannot become an exchange, and close."""
-        self.door.refused(problem.slug)
-        log.info("refused a request from %s: %s", self.peer.decode(), problem.title)
-        self.send_refusal(problem)
-        return self._linger()
-
-    cdef int _leave(self) except -1:
-        """Close after the answer, at once unless the client has sent more than it was to."""
-        cdef char byte
-        self.leaving = False
-        if self.pending is None and (self.link.fd < 0 or recv(self.link.fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) <= 0):
-            self.link.close()
-            return self._watch_reader()
-        return self._linger()
-
-    cdef int _linger(self) except -1:
-        """Say that nothing more is sent, and give the peer a moment to read it before closing."""
-        # NOTE: closing with unread bytes in the socket makes the kernel throw away the answer under way.
-        cdef Door door = self.door
-        self.state = LINGER
-        self.drained = 0
-        self.pending = self.partial = None
-        if self.secure:
-            self.link.close()
-        else:
-            self.link.shut()
-            self.link.resume()
-        self.unsent_mark = self.link.transport.get_write_buffer_size()
-        door.wheel.arm(self.timer, monotonic_ns() + (door.write_timeout if self.unsent_mark else door.linger_timeout))
-        return 0
-
     # -- what the exchange calls ---------------------------------------------------------------
 
     cdef int start_response(self, Exchange exchange) except -1:
@@ -481,26 +438,13 @@ cdef class ClientConnection(ClientWriter):
             self.link.abort()
         elif self.state == IDLE:
             if self.partial is not None:
-                self._refuse_with(TOO_SLOW)
+                self._refuse(TOO_SLOW)
             else:
                 self.link.close()
                 self.door.wheel.arm(self.timer, now + self.door.linger_timeout)
         elif self.state == BODY:
             self._slow_body(now)
         return 0
-
-    cdef int _watch_reader(self) except -1:
-        """Give the peer time to take what is queued."""
-        self.unsent_mark = self.link.transport.get_write_buffer_size()
-        return self.door.wheel.arm(self.timer, monotonic_ns() + self.door.write_timeout)
-
-    cdef int _slow_reader(self, int64_t now) except -1:
-        """Cut off a peer that has taken nothing since the last look."""
-        cdef int64_t unsent = self.link.transport.get_write_buffer_size()
-        if unsent >= self.unsent_mark:
-            return self.link.abort()
-        self.unsent_mark = unsent
-        return self.door.wheel.arm(self.timer, now + self.door.write_timeout)
 
     cdef int _slow_body(self, int64_t now) except -1:
         """Refuse a sender that kept below the least rate, unless it was made to wait."""

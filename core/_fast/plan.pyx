@@ -54,12 +54,24 @@ cdef class Snapshot:
         self.live -= 1
         if self.live == 0 and self.retired is not None:
             retired, self.retired = self.retired, None
+            let_go(self)
             retired()
         return 0
 
     def retire(self, then):
         """Call ``then`` once no exchange is under way on this snapshot; it has been replaced already."""
         if self.live == 0:
+            let_go(self)
             then()
         else:
             self.retired = then
+
+
+cdef int let_go(Snapshot snapshot) except -1:
+    """Free a snapshot that nothing begins on any more.
+
+    NOTE: plans and snapshot hold each other; left to the collector, dozens of old snapshots would pile up.
+    """
+    snapshot.plans = ()
+    snapshot.unmatched = None
+    return 0

@@ -1,0 +1,3 @@
+from core._fast.client_writer import ClientWriter
+
+class ClientClosing(ClientWriter): ...
