@@ -358,7 +358,7 @@ def patterns(draw: st.DrawFn) -> Pattern | None:
 
 @st.composite
 def tables(draw: st.DrawFn, conflicts: bool = False) -> list[Pattern]:
-    """Make a table of one to eight patterns, unless `conflicts` without those that conflict with earlier ones."""
+    """Make a table; without patterns that conflict with earlier ones, unless `conflicts`."""
     table: list[Pattern] = []
     for pattern in draw(st.lists(patterns(), min_size=1, max_size=8)):
         if pattern is not None and (conflicts or not oracle.conflict([*table, pattern])):
