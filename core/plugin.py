@@ -60,6 +60,16 @@ def bind_phase(plugins: Sequence[Any], phase: str) -> list[Callable[..., Any]]:
     return found[::-1] if phase in REVERSED_PHASES else found
 
 
+def plan_arguments(plugins: Sequence[Any]) -> dict[str, Any]:
+    """Return what a plan is made with for these plugins: their bound phases, and what they ask of bodies."""
+    arguments: dict[str, Any] = {phase: bind_phase(plugins, phase) for phase in PHASES if phase != "accept"}
+    return arguments | {
+        "rewrites_bodies": any(getattr(plugin, "rewrites_bodies", False) for plugin in plugins),
+        "hold_request": max((getattr(plugin, "request_body_limit", 0) for plugin in plugins), default=0),
+        "hold_response": max((getattr(plugin, "response_body_limit", 0) for plugin in plugins), default=0),
+    }
+
+
 def check_plugin(plugin_class: type) -> None:
     """Raise PluginInvalid, naming class, method and cure, if the class breaks the contract."""
     name = f"{plugin_class.__module__}:{plugin_class.__qualname__}"

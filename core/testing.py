@@ -10,27 +10,23 @@ the target's side are stand-ins. For the tests of plugins, built-in and others'.
 from __future__ import annotations
 
 import asyncio
-import mmap
-import tempfile
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from functools import cache
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, TypedDict, Unpack
+from typing import TypedDict, Unpack
 from urllib.parse import urlsplit
 
 from core._fast import testing
 from core._fast.exchange import Exchange, Target
 from core._fast.headers import Headers
-from core._fast.limiter import Limiter, table_size
 from core._fast.message import Response
 from core._fast.meter import Meter
 from core._fast.plan import Plan, Snapshot
 from core._fast.router import Pattern, Router
 from core._fast.targets import Respond, Unmatched
 from core._fast.testing import Forwarded, StandIn
-from core.metrics import Metrics, open_region
-from core.plugin import PHASES, bind_phase
+from core.plugin import bind_phase, plan_arguments
+from core.private_site import private_site
 from core.site import Site
 
 HeaderPairs = Mapping[str, str] | Iterable[tuple[str | bytes, str | bytes]]
@@ -91,24 +87,7 @@ def site_for(
     data_dir: Path = Path(), *, route: str = "", parameters: tuple[str, ...] | None = None, rates: int = 4096
 ) -> Site:
     """Return a site with a table of rates of its own, and metrics that all sites of this process share."""
-    limiter = Limiter(mmap.mmap(-1, table_size(rates)), bytes(16))
-    return Site(
-        data_dir=data_dir,
-        name="test",
-        worker=0,
-        limiter=limiter,
-        metrics=_metrics(),
-        route=route,
-        parameters=parameters,
-    )
-
-
-@cache
-def _metrics() -> Metrics:
-    with tempfile.TemporaryDirectory() as folder:
-        region = open_region(Path(folder), slots=1, cells=4096)
-        region.unlink()
-        return Metrics(region)
+    return replace(private_site(data_dir, rates), route=route, parameters=parameters)
 
 
 class PluginChain:
@@ -218,15 +197,10 @@ def cost_of(
 
 
 def _snapshot(plugins: Sequence[object], route: str, path: str, target: Target) -> Snapshot:
-    phases: dict[str, Any] = {phase: bind_phase(plugins, phase) for phase in PHASES}
-    accept = phases.pop("accept")
-    shape: dict[str, Any] = {
-        "rewrites_bodies": any(getattr(plugin, "rewrites_bodies", False) for plugin in plugins),
-        "hold_request": max((getattr(plugin, "request_body_limit", 0) for plugin in plugins), default=0),
-        "hold_response": max((getattr(plugin, "response_body_limit", 0) for plugin in plugins), default=0),
-    }
-    plan = Plan(route, 0, target, Meter(), **phases, **shape)
-    unmatched = Plan("", -1, Unmatched(), Meter(), **phases, **shape)
+    arguments = plan_arguments(plugins)
+    accept = bind_phase(plugins, "accept")
+    plan = Plan(route, 0, target, Meter(), **arguments)
+    unmatched = Plan("", -1, Unmatched(), Meter(), **arguments)
     return Snapshot(Router([Pattern(path, frozenset(), ())]), [plan], unmatched, accept=accept, name=b"test")
 
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import os
 import weakref
 from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
 from pathlib import Path
@@ -21,8 +20,7 @@ from starlette.applications import Starlette
 from core._fast.asgi_door import serve_http
 from core._fast.asgi_websocket import serve_websocket
 from core.config import Config
-from core.decode import ConfigInvalid, ConfigProblem
-from gateway.config import load
+from gateway.config import load, named_file
 from gateway.control import system_routes
 from gateway.data_plane import DataPlane
 from gateway.identity import lock_data_dir
@@ -31,7 +29,6 @@ from gateway.watch import WatchedFile
 log = logging.getLogger("agora")
 
 Message = MutableMapping[str, Any]
-CONFIG_VARIABLE = "AGORA_CONFIG"
 
 
 class AsgiGateway:
@@ -97,12 +94,7 @@ class AsgiGateway:
         return plane
 
     def _file(self) -> Path:
-        if isinstance(self._config, str | Path):
-            return Path(self._config)
-        if not (named := os.environ.get(CONFIG_VARIABLE)):
-            right = f"set {CONFIG_VARIABLE} to a configuration file, or call create_app(config)"
-            raise ConfigInvalid([ConfigProblem("", CONFIG_VARIABLE, "is not set", right)])
-        return Path(named)
+        return Path(self._config) if isinstance(self._config, str | Path) else named_file()
 
     async def _follow(self, plane: DataPlane, watched: WatchedFile | None) -> None:
         """Reload when the configuration file changes."""

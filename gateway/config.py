@@ -21,6 +21,7 @@ from core.describe import describe_value
 from gateway.config_rules import find_problems
 from gateway.config_syntax import PARSERS
 
+FILE_VARIABLE = "AGORA_CONFIG"
 LARGEST_SECRET = 64 * 1024  # bytes of a file that holds a secret
 
 
@@ -48,6 +49,14 @@ def load(path: str | Path, environ: Mapping[str, str] = os.environ) -> Config:
         raise ConfigInvalid(
             [ConfigProblem(str(path), "", "is nested too deeply, or contains itself")]
         ) from None
+
+
+def named_file(environ: Mapping[str, str] = os.environ) -> Path:
+    """Return the file that AGORA_CONFIG names; raise ConfigInvalid if it names none."""
+    if name := environ.get(FILE_VARIABLE):
+        return Path(name)
+    right = f"set {FILE_VARIABLE} to a configuration file, or call create_app(config)"
+    raise ConfigInvalid([ConfigProblem("", FILE_VARIABLE, "is not set", right)])
 
 
 def from_data(

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import importlib
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
@@ -26,12 +26,13 @@ from core._fast.router import Router
 from core._fast.targets import Respond, Unmatched
 from core._fast.upstream import Server, Upstream
 from core._fast.wheel import Wheel
-from core.config import Config, PluginUse, RespondConfig, RouteConfig, UpstreamConfig
-from core.plugin import PHASES, Plugin, bind_phase
+from core.config import Config, RespondConfig, RouteConfig, UpstreamConfig
+from core.plugin import Plugin, bind_phase, plan_arguments
 from core.route_pattern import Pattern
 from core.site import Site
 from gateway.addresses import addresses_of
 from gateway.lifespan import Lifespan
+from gateway.plugin_making import make_plugin
 from gateway.tls import client_context, file_times
 
 TURN = 50  # routes whose plans are made before requests have their turn; about a millisecond
@@ -72,7 +73,9 @@ class SnapshotBuilder:
         upstreams = self._upstreams(config, wording, before)
         by_name = {settings.name: upstream for (settings, _), upstream in upstreams.items()}
         apps = self._apps(config, before)
-        everywhere = [self._make(use) for use in config.plugin]
+        everywhere = [
+            make_plugin(use, self.site, f"plugin[{place}]") for place, use in enumerate(config.plugin)
+        ]
         plugins = list(everywhere)
         plans: list[Plan] = []
         for name, _, target in self.system:
@@ -81,7 +84,10 @@ class SnapshotBuilder:
             if number % TURN == 0:
                 await asyncio.sleep(0)
             names = router.routes[len(plans)].names
-            own = [self._make(use, route.name, names) for use in route.plugin]
+            own = [
+                make_plugin(use, self.site, f"route[{number}].plugin[{place}]", route.name, names)
+                for place, use in enumerate(route.plugin)
+            ]
             plugins += own
             target = self._target(route, by_name, apps)
             plans.append(self._plan(route.name, len(plans), target, everywhere + own))
@@ -98,21 +104,7 @@ class SnapshotBuilder:
         return Built(snapshot=snapshot, plugins=plugins, upstreams=upstreams, apps=apps)
 
     def _plan(self, name: str, index: int, target: Target, plugins: list[Plugin]) -> Plan:
-        phases = {phase: bind_phase(plugins, phase) for phase in PHASES if phase != "accept"}
-        return Plan(
-            name,
-            index,
-            target,
-            self.meter(name),
-            **phases,
-            rewrites_bodies=any(getattr(plugin, "rewrites_bodies", False) for plugin in plugins),
-            hold_request=max((getattr(plugin, "request_body_limit", 0) for plugin in plugins), default=0),
-            hold_response=max((getattr(plugin, "response_body_limit", 0) for plugin in plugins), default=0),
-        )
-
-    def _make(self, use: PluginUse, route: str = "", parameters: tuple[str, ...] | None = None) -> Plugin:
-        plugin: Plugin = use.plugin(use.config, replace(self.site, route=route, parameters=parameters))
-        return plugin
+        return Plan(name, index, target, self.meter(name), **plan_arguments(plugins))
 
     def _target(
         self, route: RouteConfig, upstreams: dict[str, Upstream], apps: dict[str, tuple[Lifespan, App]]

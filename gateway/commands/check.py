@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import sys
 from typing import TYPE_CHECKING
 
 import typer
@@ -16,11 +18,17 @@ if TYPE_CHECKING:
 def check(file: ConfigFile, as_json: AsJson = False) -> None:
     """Check FILE, all that it names included: plugins, applications, certificates, secrets."""
     from msgspec import to_builtins
+    from msgspec.structs import replace
 
     from core.decode import ConfigInvalid
+    from gateway.plugin_making import find_unmakable
 
     try:
         config = read_config(file)
+        with contextlib.redirect_stdout(sys.stderr):
+            problems = find_unmakable(config)
+        if problems:
+            raise ConfigInvalid([replace(problem, file=str(file)) for problem in problems])
     except ConfigInvalid as error:
         if as_json:
             print_json({"valid": False, "problems": to_builtins(error.problems)})

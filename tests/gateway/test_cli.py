@@ -217,6 +217,28 @@ def test_check_says_what_is_wrong_and_what_would_be_right(
     assert agora("check", "a.toml") == (1, "", message + "\n")
 
 
+def test_check_makes_every_plugin(agora: Agora, folder: Path) -> None:
+    """What a plugin's class refuses is found before serving, at all its places."""
+    (folder / "fussy.py").write_text(
+        "class Fussy:\n"
+        "    from core.plugin import PluginConfig as Config\n"
+        "    def __init__(self, config, site):\n"
+        "        raise ValueError(f'not on {site.route or \"every route\"} {site.parameters}')\n"
+        "    def request(self, exchange): pass\n"
+    )
+    (folder / "a.toml").write_text(
+        '[[plugin]]\nuse = "fussy:Fussy"\n'
+        '[[route]]\nname = "r"\npath = "/{id}"\nrespond = {}\n[[route.plugin]]\nuse = "fussy:Fussy"\n'
+    )
+    wrong = "plugin 'fussy:Fussy' cannot be made: ValueError: not on"
+    first = f"a.toml: plugin[0]: {wrong} every route None\n"
+    second = f"a.toml: route[0].plugin[0]: {wrong} r ('id',)\n"
+    assert agora("check", "a.toml") == (1, "", first + second)
+    code, _, printed = agora("serve", "a.toml")
+    assert code == 1
+    assert f"plugin[0]: {wrong} every route None" in printed
+
+
 def test_check_on_a_terminal_sets_place_fault_and_cure_apart(folder: Path) -> None:
     code, shown = on_a_terminal("check", "wrong.toml", cwd=folder)
     assert code == 1
