@@ -60,7 +60,8 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
     parser.add_argument("--scenarios", nargs="+", choices=every, default=every, metavar="NAME",
                         help=f"default: all of {' '.join(every)}")  # fmt: skip
     parser.add_argument("--rounds", type=int, default=5, help="interleaved rounds (default 5)")
-    parser.add_argument("--seconds", type=float, default=3, help="measured in each turn (default 3)")
+    parser.add_argument("--windows", type=int, default=4, help="of each contender in a round (default 4)")
+    parser.add_argument("--seconds", type=float, default=1, help="of load in a window (default 1)")
     parser.add_argument("--json", type=Path, default=LATEST, metavar="FILE", help=f"default: {LATEST}")
     return parser.parse_args(arguments)
 
@@ -70,7 +71,9 @@ def report(line: str) -> None:
     print(line, file=sys.stderr, flush=True)
 
 
-def measure(contenders: Sequence[Contender], scenarios: Sequence[str], rounds: int, seconds: float) -> Run:
+def measure(
+    contenders: Sequence[Contender], scenarios: Sequence[str], rounds: int, windows: int, seconds: float
+) -> Run:
     """Make the measurements asked for."""
     run = Run()
     if CODE in scenarios:
@@ -78,7 +81,7 @@ def measure(contenders: Sequence[Contender], scenarios: Sequence[str], rounds: i
         run.code = measure_code()
     traffic = [scenario for scenario in TRAFFIC if scenario in scenarios]
     if traffic:
-        run.results = play_rounds(contenders, traffic, rounds, seconds, report)
+        run.results = play_rounds(contenders, traffic, rounds, windows, seconds, report)
     for contender in contenders:
         if Scenario.IDLE in scenarios and Scenario.IDLE in contender.scenarios:
             report(f"idle connections: {contender.name}")
@@ -144,7 +147,7 @@ def main() -> int:
     try:
         check_prerequisites(contenders, options.scenarios)
         os.sched_setaffinity(0, {LOAD_CORE})
-        run = measure(contenders, options.scenarios, options.rounds, options.seconds)
+        run = measure(contenders, options.scenarios, options.rounds, options.windows, options.seconds)
     except FAILURES as error:
         report(f"{type(error).__name__}: {error}")
         return 2

@@ -87,13 +87,13 @@ def code_figures(costs: Costs) -> list[Figure]:
 
     match = costs.get("route_match", {})
     growth = max(
-        (match[f"{table}, 10000 routes"] / match[f"{table}, 10 routes"] for table in TABLES if match),
+        (match[f"{table}, 10 of 10000 routes"] / match[f"{table}, 10 routes"] for table in TABLES if match),
         default=None,
     )
     return [
         at_most("a plugin's method that does nothing", 0.3, "us", worst("plugin_call")),
         at_most("route match with parameters", 0.5, "us", worst("route_match")),
-        at_most("route match, 10,000 routes", SAME_COST, "x 10 routes", growth),
+        at_most("route match, 10 of 10,000 routes", SAME_COST, "x 10 routes", growth),
         at_most("rate-limit decision", 0.2, "us", worst("rate_limit")),
     ]
 

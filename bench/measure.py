@@ -1,10 +1,12 @@
-"""One turn of one contender: start, warm up, one measured window of load, stop. Called by rounds.
+"""One contender in one scenario: started, checked, warmed up, then measured in windows of load.
 
 The cost of a request is the processor time that all processes of the contender used over the window
 divided by the requests answered in it. A process that comes or goes within the window would falsify it
-and is an error.
+and is an error. Called by rounds.
 """
 
+import contextlib
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -34,8 +36,9 @@ class Sample:
         return asdict(self)
 
 
-def take_turn(contender: Contender, scenario: Scenario, upstream: Server, seconds: float) -> Sample:
-    """Measure `contender` in `scenario` once."""
+@contextlib.contextmanager
+def warm(contender: Contender, scenario: Scenario, upstream: Server) -> Iterator[Server]:
+    """Run `contender` in `scenario`, ready to be measured."""
 
     def command(directory: Any, port: int) -> list[str]:
         return contender.command(scenario, directory, port, upstream.port)
@@ -43,7 +46,7 @@ def take_turn(contender: Contender, scenario: Scenario, upstream: Server, second
     with running(contender.name, command, GATEWAY_CORE, contender.ready_path) as server:
         check_answer(server)
         run_load(server.url + PATH, WARM_UP, CONNECTIONS)
-        return measure_window(server, seconds)
+        yield server
 
 
 def check_answer(server: Server) -> None:

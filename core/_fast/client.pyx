@@ -33,13 +33,16 @@ cdef object TOO_SLOW = Problem(408, "request-timeout", "The request took too lon
 cdef object TOO_MANY = Problem(503, "too-many-connections", "Too many connections", "internal", True)
 
 # Exchanges that ended, until nobody on the stack uses them any more.
-cdef list ended = []
+cdef Exchange ended = None
 
 
 cdef int reap() except -1:
+    global ended
     cdef Exchange exchange
-    while ended:
-        exchange = ended.pop()
+    while ended is not None:
+        exchange = ended
+        ended = <Exchange>exchange.following
+        exchange.following = None
         recycle(exchange)
     return 0
 
@@ -130,7 +133,7 @@ cdef class ClientConnection(ClientClosing):
         self.flush()
         if self.leaving:
             self._leave()
-        if ended:
+        if ended is not None:
             reap()
         return 0
 
@@ -364,9 +367,11 @@ cdef class ClientConnection(ClientClosing):
         return self.link.resume()
 
     cdef int exchange_ended(self, Exchange exchange) except -1:
+        global ended
         cdef State state = self.state
         self.exchange = None
-        ended.append(exchange)
+        exchange.following = ended
+        ended = exchange
         if self.link.transport is None:
             return 0
         if not self.keep or exchange.close:

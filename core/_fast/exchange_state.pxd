@@ -60,6 +60,7 @@ cdef class ExchangeState:
     cdef public str problem            # slug of what went wrong; None: nothing did
     cdef double watched_total          # the total_timeout that the timer was armed with
     cdef dict _state
+    cdef ExchangeState following       # the next that has ended, or that lies idle
     cdef public object certificate     # the client's TLS certificate, decoded; None
 
     # Limits in force; plugins may change them in accept and request phases. 0: none.
