@@ -340,6 +340,8 @@ cdef class Exchange(PhaseRunner):
     cdef int _drop_handler(self) except -1:
         cdef Handler handler = self.handler
         cdef Handler errand = self.errand
+        if handler is None and errand is None:
+            return 0
         self.handler = self.errand = None
         if handler is not None:
             handler.cancel(self)

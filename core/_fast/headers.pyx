@@ -241,7 +241,8 @@ cdef class Headers:
     cdef void clear(self) noexcept:
         self.count = 0
         self.backing = None
-        self.owned = None
+        if self.owned is not None:
+            self.owned = None
 
     cdef int grow(self) except -1:
         cdef int capacity = self.capacity * 2 if self.capacity else FIRST_CAPACITY

@@ -43,7 +43,16 @@ cdef class Request:
     cdef void clear(self) noexcept:
         memset(&self.head, 0, sizeof(Head))
         self.headers.clear()
-        self._path = self._query = self._host = self._method = self.body = None
+        if self._path is not None:
+            self._path = None
+        if self._query is not None:
+            self._query = None
+        if self._host is not None:
+            self._host = None
+        if self._method is not None:
+            self._method = None
+        if self.body is not None:
+            self.body = None
 
     cdef int put_path(self, bytes path) except -1:
         self._path = path

@@ -94,8 +94,8 @@ cdef class PhaseRunner(ExchangeState):
     cdef int stop_waiting(self) except -1:
         """Cancel the task of a phase that waits, if there is one."""
         cdef object task = self.task
-        self.task = None
         if task is not None:
+            self.task = None
             task.cancel()
         return 0
 

@@ -44,7 +44,8 @@ cdef int recycle(Exchange exchange) except -1:
         exchange.timer.owner = None
         return 0
     exchange.down = None
-    exchange.handler = exchange.errand = None
+    if exchange.handler is not None or exchange.errand is not None:
+        exchange.handler = exchange.errand = None
     exchange.reset()
     exchange.following = idle
     idle = exchange
