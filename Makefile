@@ -58,7 +58,8 @@ COMPILER  ?= $(or $(CC),gcc)
 RUNTIMES   = $(foreach name,asan ubsan stdc++,$(realpath $(shell $(COMPILER) -print-file-name=lib$(name).so)))
 BY_HAND   := -p no:cacheprovider -o timeout=900 --capture=sys
 # The sanitizer keeps freed memory back, so what measures memory is left out.
-MEASURES    := a_client_that_reads_nothing_holds_back_the_upstream a_large_answer_passes_whole_through_little_memory
+MEASURES    := a_client_that_reads_nothing_holds_back_the_upstream a_large_answer_passes_whole_through_little_memory \
+	a_large_upload_passes_whole_through_little_memory
 ASAN_TESTS  ?= tests/test_compiled.py tests/core tests/native tests/plugins tests/gateway \
 	$(MEASURES:%=--deselect tests/native/test_streaming.py::test_%)
 LEAKS_TESTS ?= tests/leaks/soak.py

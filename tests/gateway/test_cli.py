@@ -15,6 +15,7 @@ AGORA = Path(sys.executable).with_name("agora")
 GREETING = '''
 from core.plugin import PluginConfig
 from core.units import Duration
+from tests.harness import free_port
 
 class Greeting:
     """Adds a greeting header."""
@@ -227,7 +228,7 @@ def test_check_makes_every_plugin(agora: Agora, folder: Path) -> None:
         "    def request(self, exchange): pass\n"
     )
     (folder / "a.toml").write_text(
-        '[[plugin]]\nuse = "fussy:Fussy"\n'
+        f'[server]\nlisten = "127.0.0.1:{free_port()}"\n[[plugin]]\nuse = "fussy:Fussy"\n'
         '[[route]]\nname = "r"\npath = "/{id}"\nrespond = {}\n[[route.plugin]]\nuse = "fussy:Fussy"\n'
     )
     wrong = "plugin 'fussy:Fussy' cannot be made: ValueError: not on"
