@@ -11,11 +11,12 @@ from typing import NamedTuple
 
 import pytest
 
+from tests.harness import free_port
+
 AGORA = Path(sys.executable).with_name("agora")
 GREETING = '''
 from core.plugin import PluginConfig
 from core.units import Duration
-from tests.harness import free_port
 
 class Greeting:
     """Adds a greeting header."""
