@@ -276,7 +276,13 @@ cdef class Listener(Watched):
                     log.error("accept failed: %s", os.strerror(errno))
                 return 0
             try:
-                self.reactor.adopt(fd, self.factory(), peer_name(&address), address.ss_family != socket.AF_UNIX)
+                protocol = self.factory()
+            except Exception:
+                c_close(fd)
+                log.exception("a new connection has no protocol")
+                continue
+            try:
+                self.reactor.adopt(fd, protocol, peer_name(&address), address.ss_family != socket.AF_UNIX)
             except Exception:
                 log.exception("a new connection failed")
         return 0
