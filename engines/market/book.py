@@ -63,7 +63,8 @@ class Book:
         self._queues = OrderBook()
         for order in orders:
             self.enter(order)
-            self.rest(order)
+            if order.left <= order.rest:  # else it is being matched
+                self.rest(order)
 
     def __len__(self) -> int:
         return len(self._by_id)

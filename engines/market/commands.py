@@ -272,7 +272,7 @@ def read_command(data: bytes) -> Command:
     return command
 
 
-def make_command(kind: type[Command], **fields: Any) -> Command:
+def make_command(kind: type[Command], /, **fields: Any) -> Command:
     """Return a command of that kind, its fields held to the same rules; raise CommandInvalid."""
     try:
         return msgspec.convert({"type": kind.__name__, **fields}, kind, strict=True)

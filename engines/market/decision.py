@@ -7,7 +7,7 @@ who appends.
 """
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import msgspec
 
@@ -62,6 +62,17 @@ class Decision(msgspec.Struct, frozen=True):
 
     receipt: Receipt
     writes: tuple[Write, ...] = ()
+
+
+def gathered(writes: Iterable[Write]) -> tuple[Write, ...]:
+    """Return the writes with those to one stream put together."""
+    found: dict[str, Write] = {}
+    for write in writes:
+        before = found.get(write.stream)
+        if before is not None:
+            write = Write(write.stream, before.events + write.events, before.checked or write.checked)
+        found[write.stream] = write
+    return tuple(found.values())
 
 
 class Receipts:

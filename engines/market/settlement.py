@@ -13,7 +13,7 @@ through domain.
 from itertools import islice
 
 from engines.market.commands import ReverseBatch, SettleBatch, StartSettlement, UnresolveMarket
-from engines.market.decision import HOUSE, Decision, Receipt, Write, account_stream, market_stream
+from engines.market.decision import HOUSE, Decision, Receipt, Write, account_stream, gathered, market_stream
 from engines.market.errors import OrdersOpen, WindowOver
 from engines.market.events import (
     BatchReversed,
@@ -71,7 +71,7 @@ def settle_batch(command: SettleBatch, market: Market, now: int) -> Decision:
         events.append(finished)
         facts += extra
         status = "settled"
-    writes = (Write(market_stream(market.id), tuple(events), checked=True), *facts)
+    writes = gathered([Write(market_stream(market.id), tuple(events), checked=True), *facts])
     return Decision(_progress(market, status, end - start, end), writes)
 
 
@@ -130,7 +130,7 @@ def unresolve_market(command: UnresolveMarket, market: Market, now: int) -> Deci
             if amount:
                 writes.append(_from_user(market, user, amount, command.id, now))
     status = "reversing" if market.cursor else "closed"
-    return Decision(_progress(market, status, 0, market.cursor), tuple(writes))
+    return Decision(_progress(market, status, 0, market.cursor), gathered(writes))
 
 
 def reverse_batch(command: ReverseBatch, market: Market, now: int) -> Decision:

@@ -17,7 +17,7 @@ from engines.market.market import Market
 from engines.market.payment import Payment
 
 State = Account | Market | Payment
-StateType = TypeVar("StateType", Account, Market, Payment)
+StateType = TypeVar("StateType", bound=State)
 
 
 def _to_plain(value: Any) -> Any:
