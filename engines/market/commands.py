@@ -14,13 +14,15 @@ from engines.market.events import OrderKind
 from engines.market.money import Amount, FeeRate, Price, Share, Side, Size
 
 MOST_NS = 2**62
+END = r"$(?!\n)"  # NOTE: Python's $ alone also matches before a last line feed
 PLAIN = r"[A-Za-z0-9][A-Za-z0-9_.:@-]{0,63}"
-Id = Annotated[str, Meta(pattern=f"^{PLAIN}$", description="1 to 64 of A-Z a-z 0-9 _ . : @ -")]
+Id = Annotated[str, Meta(pattern=f"^{PLAIN}{END}", description="1 to 64 of A-Z a-z 0-9 _ . : @ -")]
 UserId = Annotated[
-    str, Meta(pattern=f"^(~house|{PLAIN})$", description="an id; ~house is the platform itself")
+    str, Meta(pattern=f"^(~house|{PLAIN}){END}", description="an id; ~house is the platform itself")
 ]
-CommandId = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.:@-]{0,127}$")]
-Line = Annotated[str, Meta(min_length=1, max_length=500, pattern=r"^[^\x00-\x1f\x7f]*$")]
+CommandId = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.:@-]{0,127}" + END)]
+Line = Annotated[str, Meta(min_length=1, max_length=500, pattern=r"^[^\x00-\x1f\x7f]*" + END)]
+Email = Annotated[str, Meta(pattern=r"^[^@\s]+@[^@\s]+" + END, max_length=254)]
 Note = Annotated[str, Meta(max_length=500)]
 Time = Annotated[int, Meta(ge=0, le=MOST_NS, description="ns since the epoch")]
 Batch = Annotated[int, Meta(ge=1, le=10_000)]
@@ -46,7 +48,7 @@ class RegisterUser(Command, frozen=True):
 
     user: Id
     name: Line
-    email: Annotated[str, Meta(pattern=r"^[^@\s]+@[^@\s]+$", max_length=254)]
+    email: Email
 
 
 class UpdateUser(Command, frozen=True):
@@ -54,7 +56,7 @@ class UpdateUser(Command, frozen=True):
 
     user: Id
     name: Line
-    email: Annotated[str, Meta(pattern=r"^[^@\s]+@[^@\s]+$", max_length=254)]
+    email: Email
 
 
 class CloseUser(Command, frozen=True):

@@ -174,7 +174,9 @@ def test_an_order_under_the_id_of_an_open_one_is_refused_even_when_it_is_long_ag
     market = platform.market()
     market.receipts = type(market.receipts)()
     with pytest.raises(OrderExists, match="order c12 is open in market m already: choose another id"):
-        platform.do(c.PlaceOrder, id="c12", market="m", user="ann", side="buy", share="yes", price=40, size=10)
+        platform.do(
+            c.PlaceOrder, id="c12", market="m", user="ann", side="buy", share="yes", price=40, size=10
+        )
 
 
 def test_sweeping_cancels_the_oldest_first_in_batches(platform: Platform) -> None:
