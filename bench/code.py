@@ -12,7 +12,7 @@ import sys
 
 from bench.process import GATEWAY_CORE
 
-BENCHES = ("plugin_call", "route_match", "rate_limit", "parse", "request_log")
+BENCHES = ("plugin_call", "route_match", "rate_limit", "parse", "request_log", "event_codec")
 DEADLINE = 60  # seconds for one bench
 
 Costs = dict[str, dict[str, float]]  # bench -> label -> nanoseconds

@@ -64,7 +64,7 @@ cdef int64_t whole(object value, str what, int64_t least, int64_t most) except? 
 
 cdef int put_id(char* to, object value, str what) except -1:
     """Write an id, given as 16 bytes or as a UUID; zeros mean none and cannot be given."""
-    if isinstance(value, UUID):
+    if type(value) is not bytes and isinstance(value, UUID):
         value = value.bytes
     if type(value) is not bytes:
         raise TypeError(f"{what} is 16 bytes or a UUID, not {type(value).__name__}")

@@ -134,9 +134,8 @@ class EventIdConflict(EventLogError):
         self.position = position
 
     def __str__(self) -> str:
-        return (
-            f"event id {self.event_id} is taken at position {self.position}, not by a repeat of this append"
-        )
+        taken = f"event id {self.event_id} is taken at position {self.position}"
+        return f"{taken}, and this append is not a repeat of that one"
 
 
 class LogUnwritable(EventLogError):
