@@ -22,7 +22,7 @@ cdef extern from *:
 
 cdef enum:
     FIRST_CAPACITY = 64
-    MOST_ORDERS = 1 << 30
+    MOST_ORDERS = 1 << 29
 
 cdef int64_t MOST_SIZE = 1_000_000_000  # NOTE: so that the sum over a whole book fits an int64
 
@@ -115,9 +115,13 @@ cdef class OrderBook:
             left -= self.takes[i].size
         if (kind == WHOLE and left > 0) or (kind == RESTING and steps > 0):
             return None
+        if kind != LIMIT and kind != RESTING:
+            left = 0
+        if left > 0 and self.free == NOTHING:
+            _grow(self, self.capacity * 2)  # NOTE: before anything is changed, since it may find no memory
         fills = _told(self, steps)
         self.apply(steps)
-        if left > 0 and (kind == LIMIT or kind == RESTING):
+        if left > 0:
             self.rest(order, owner, side, price, left)
         return fills
 

@@ -14,7 +14,7 @@ import msgspec
 from engines.market.events import Fact
 
 HOUSE = "~house"  # the platform's own account: fees, and what rounding leaves
-REMEMBERED = 10_000  # receipts in one state
+REMEMBERED = 1_000  # receipts in one state; the log knows the ids of older commands
 
 
 def account_stream(user: str) -> str:
@@ -39,6 +39,7 @@ class Receipt(msgspec.Struct, frozen=True, gc=False):
     status:  of the order, market, payment or user afterwards
     filled, rest: shares traded at once, shares in the book; or done and left of a batch
     amount, fee:  cents
+    user:    whose command it was; empty: the platform's
     """
 
     subject: str
@@ -47,6 +48,7 @@ class Receipt(msgspec.Struct, frozen=True, gc=False):
     rest: int = 0
     amount: int = 0
     fee: int = 0
+    user: str = ""
 
 
 class Write(msgspec.Struct, frozen=True):

@@ -29,7 +29,7 @@ from engines.market import (
 from engines.market.account import Account
 from engines.market.commands import Command
 from engines.market.decision import Decision
-from engines.market.errors import CommandInvalid
+from engines.market.errors import CommandInvalid, CommandReused
 from engines.market.events import Fact
 from engines.market.market import Market
 from engines.market.payment import Payment
@@ -146,6 +146,10 @@ def decide(command: Command, states: Mapping[str, State], now: int) -> Decision:
     needed = [states[name] for name in streams_of(command)]
     done = needed[0].receipts.get(command.id)
     if done is not None:
+        if done.user and getattr(command, "user", None) != done.user:
+            raise CommandReused(
+                f"the id {command.id} belongs to a command of another user: choose another one"
+            )
         return Decision(done)
     return decider(command, *needed, now)
 

@@ -26,6 +26,13 @@ class CommandInvalid(MarketError, ValueError):
     title = "Command invalid"
 
 
+class CommandReused(MarketError):
+    """Refuse a command under the id of another user's."""
+
+    slug = "command-reused"
+    title = "Command id in use"
+
+
 class UserUnknown(MarketError, LookupError):
     """Refuse to act for a user who is not registered."""
 

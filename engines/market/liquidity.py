@@ -32,7 +32,7 @@ def fund_liquidity(command: FundLiquidity, market: Market, account: Account, now
     event = LiquidityFunded(
         at=now, command=command.id, market=market.id, user=command.user, depth=command.depth, amount=amount
     )
-    return _decided(market, Receipt(market.id, "funded", amount=amount), event, command.user, amount, now)
+    return _decided(market, _fund_receipt(event), event, command.user, amount, now)
 
 
 def take_liquidity(command: TakeLiquidity, market: Market, account: Account, now: int) -> Decision:
@@ -85,7 +85,13 @@ def _decided(market: Market, receipt: Receipt, event: Fact, user: str, cost: int
 
 def take_receipt(event: LiquidityTaken) -> Receipt:
     """Return the answer to a trade with the maker."""
-    return Receipt(event.command, "filled", filled=event.size, amount=event.amount, fee=event.fee)
+    return Receipt(
+        event.command, "filled", filled=event.size, amount=event.amount, fee=event.fee, user=event.user
+    )
+
+
+def _fund_receipt(event: LiquidityFunded) -> Receipt:
+    return Receipt(event.market, "funded", amount=event.amount, user=event.user)
 
 
 # -- evolving ---------------------------------------------------------------------------------------------
@@ -95,7 +101,7 @@ def evolve_funded(market: Market, event: LiquidityFunded) -> None:
     """Begin with the sponsor's money."""
     market.ledger.move("outside", "pool", event.amount)
     market.maker = Maker(event.user, event.depth, event.amount, [0, 0], [0, 0])
-    market.receipts.add(event.command, Receipt(market.id, "funded", amount=event.amount))
+    market.receipts.add(event.command, _fund_receipt(event))
 
 
 def evolve_taken(market: Market, event: LiquidityTaken) -> None:

@@ -66,4 +66,6 @@ def _change(market: Market, user: str, size: int) -> None:
 
 
 def _sets_receipt(event: SetsBought | SetsRedeemed) -> Receipt:
-    return Receipt(event.market, type(event).__name__, filled=event.size, amount=UNIT * event.size)
+    return Receipt(
+        event.market, type(event).__name__, filled=event.size, amount=UNIT * event.size, user=event.user
+    )

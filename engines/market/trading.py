@@ -20,12 +20,12 @@ def place_receipt(event: OrderPlaced) -> Receipt:
         status = "partly filled" if event.filled else "resting"
     else:
         status = "cancelled"
-    return Receipt(event.order, status, event.filled, event.rest, event.amount, event.fee)
+    return Receipt(event.order, status, event.filled, event.rest, event.amount, event.fee, event.user)
 
 
 def cancel_receipt(event: OrderCancelled) -> Receipt:
     """Return the answer to who cancelled an order."""
-    return Receipt(event.order, "cancelled", amount=event.released)
+    return Receipt(event.order, "cancelled", amount=event.released, user=event.user)
 
 
 def evolve_placed(market: Market, event: OrderPlaced) -> None:

@@ -7,6 +7,7 @@ import pytest
 from engines.market import Decision, Receipt
 from engines.market import commands as c
 from engines.market.errors import (
+    CommandReused,
     FundsInsufficient,
     MarketStatusWrong,
     MarketUnknown,
@@ -33,7 +34,7 @@ def position(platform: Platform, user: str) -> tuple[int, list[int]]:
 
 def test_a_limit_order_that_meets_nobody_rests_and_holds_its_price(platform: Platform) -> None:
     decision = platform.order("ann", "buy", "yes", 40, 10)
-    assert decision.receipt == Receipt("c12", "resting", filled=0, rest=10)
+    assert decision.receipt == Receipt("c12", "resting", filled=0, rest=10, user="ann")
     assert platform.market().book.depth(0) == [(40, 10, 1)]
     assert platform.account("ann").available == 100_000 - 400
 
@@ -79,7 +80,9 @@ def test_an_order_is_filled_in_parts_best_price_first_and_its_rest_stays(platfor
     platform.order("ann", "buy", "no", 45, 3)
     platform.order("bob", "buy", "no", 48, 5)
     decision = platform.order("cat", "buy", "yes", 55, 10)
-    assert decision.receipt == Receipt("c14", "partly filled", filled=8, rest=2, amount=5 * 52 + 3 * 55)
+    assert decision.receipt == Receipt(
+        "c14", "partly filled", filled=8, rest=2, amount=5 * 52 + 3 * 55, user="cat"
+    )
     assert kinds(decision) == ["OrderPlaced", "TradeExecuted", "TradeExecuted"]
     assert platform.market().book.depth(0) == [(55, 2, 1)]
     assert platform.account("cat").available == 100_000 - 5 * 52 - 3 * 55 - 2 * 55
@@ -89,7 +92,7 @@ def test_an_ioc_order_drops_what_it_does_not_get(platform: Platform) -> None:
     platform.order("ann", "buy", "no", 45, 3)
     decision = platform.order("bob", "buy", "yes", 60, 10, "ioc")
     assert kinds(decision) == ["OrderPlaced", "TradeExecuted", "OrderCancelled"]
-    assert decision.receipt == Receipt("c13", "cancelled", filled=3, amount=165)
+    assert decision.receipt == Receipt("c13", "cancelled", filled=3, amount=165, user="bob")
     assert len(platform.market().book) == 0
     assert platform.account("bob").available == 100_000 - 165
 
@@ -167,6 +170,15 @@ def test_the_same_order_again_is_answered_alike_and_placed_once(platform: Platfo
     assert again.receipt == first.receipt
     assert again.writes == ()
     assert len(platform.market().book) == 1
+
+
+def test_refuses_another_user_s_command_id(platform: Platform) -> None:
+    order: dict[str, Any] = {"market": "m", "side": "buy", "share": "yes", "price": 40, "size": 10}
+    platform.do(c.PlaceOrder, id="mine", user="ann", **order)
+    with pytest.raises(
+        CommandReused, match="the id mine belongs to a command of another user: choose another"
+    ):
+        platform.do(c.PlaceOrder, id="mine", user="bob", **order)
 
 
 def test_an_order_under_the_id_of_an_open_one_is_refused_even_when_it_is_long_ago(platform: Platform) -> None:
