@@ -27,16 +27,22 @@ CHUNKED = "Transfer-Encoding: chunked"
 # The server's own: how it frames, what it calls itself, when it answered.
 SERVERS_OWN = (b"connection", b"date", b"keep-alive", b"server", b"transfer-encoding")
 
+# NOTE: h11 limits a head that comes in several reads, and not one that comes in a single read. Above the
+# gateway's own limit it is out of the way, and the answer no longer depends on how TCP cuts the request.
+H11_LIMIT = 1 << 20
+UVICORN = (
+    *("uvicorn", "gateway.app:app", "--port", "{port}", "--no-proxy-headers"),
+    *("--h11-max-incomplete-event-size", str(H11_LIMIT)),
+)
+HYPERCORN = f"h11_max_incomplete_size = {H11_LIMIT}\n"
+
 COMMANDS: dict[str, tuple[list[str], str]] = {
-    "uvicorn": (
-        ["uvicorn", "gateway.app:app", "--port", "{port}", "--no-proxy-headers", "--ws", "websockets-sansio"],
-        "Uvicorn running",
+    "uvicorn": ([*UVICORN, "--ws", "websockets-sansio"], "Uvicorn running"),
+    "uvicorn-wsproto": ([*UVICORN, "--ws", "wsproto"], "Uvicorn running"),
+    "hypercorn": (
+        ["hypercorn", "gateway.app:app", "--bind", "127.0.0.1:{port}", "--config", "{folder}/hypercorn.toml"],
+        "Running on",
     ),
-    "uvicorn-wsproto": (
-        ["uvicorn", "gateway.app:app", "--port", "{port}", "--no-proxy-headers", "--ws", "wsproto"],
-        "Uvicorn running",
-    ),
-    "hypercorn": (["hypercorn", "gateway.app:app", "--bind", "127.0.0.1:{port}"], "Running on"),
     "granian": (
         ["granian", "--interface", "asgi", "--port", "{port}", "gateway.app:app"],
         "Started worker-1",
@@ -224,12 +230,13 @@ async def server(name: str, folder: Path, config: dict[str, Any]) -> AsyncIterat
     """Run the gateway under an ASGI server, in a process of its own."""
     file = folder / f"{name}.json"
     file.write_text(json.dumps({**config, "server": {**config["server"], "data_dir": str(folder / name)}}))
+    (folder / "hypercorn.toml").write_text(HYPERCORN)
     arguments, mark = COMMANDS[name]
     door = Door(name, free_port())
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         "-m",
-        *[argument.format(port=door.port) for argument in arguments],
+        *[argument.format(port=door.port, folder=folder) for argument in arguments],
         cwd=ROOT,
         env={**os.environ, "AGORA_CONFIG": str(file), "PYTHONPATH": str(ROOT)},
         stdout=asyncio.subprocess.PIPE,
