@@ -1,0 +1,1 @@
+"""Kill, starve and unplug the event log, and hold what is left to what was acknowledged."""
