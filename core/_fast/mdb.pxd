@@ -100,6 +100,7 @@ cdef struct Functions:
     void (*txn_reset)(Txn* txn) noexcept nogil
     int (*txn_renew)(Txn* txn) noexcept nogil
     int (*dbi_open)(Txn* txn, const char* name, unsigned int flags, Dbi* dbi) noexcept nogil
+    void (*dbi_close)(Env* env, Dbi dbi) noexcept nogil
     int (*stat)(Txn* txn, Dbi dbi, Stat* stat) noexcept nogil
     int (*drop)(Txn* txn, Dbi dbi, int delete) noexcept nogil
     int (*get)(Txn* txn, Dbi dbi, Val* key, Val* data) noexcept nogil

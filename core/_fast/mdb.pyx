@@ -24,8 +24,8 @@ REQUIRED = (0, 9, 36)
 cdef tuple NAMES = (
     b"version", b"strerror", b"env_create", b"env_open", b"env_copy2", b"env_stat", b"env_info", b"env_sync",
     b"env_close", b"env_set_mapsize", b"env_set_maxreaders", b"env_set_maxdbs", b"txn_begin", b"txn_id",
-    b"txn_commit", b"txn_abort", b"txn_reset", b"txn_renew", b"dbi_open", b"stat", b"drop", b"get", b"put", b"del",
-    b"cursor_open", b"cursor_close", b"cursor_get", b"cursor_put", b"reader_check",
+    b"txn_commit", b"txn_abort", b"txn_reset", b"txn_renew", b"dbi_open", b"dbi_close", b"stat", b"drop", b"get",
+    b"put", b"del", b"cursor_open", b"cursor_close", b"cursor_get", b"cursor_put", b"reader_check",
 )
 
 
@@ -51,7 +51,7 @@ cdef int find_functions(bytes path) except -1:
     for name in NAMES:
         member[0] = dlsym(library, b"mdb09_" + name)
         if member[0] == NULL:
-            raise ImportError(f"the lmdb package has no function mdb09_{name.decode()}: is lmdb==3.0.0 installed?")
+            raise ImportError(f"no function mdb09_{name.decode()} in the lmdb package: is it version 3.0.0?")
         member += 1
     return 0
 

@@ -1,0 +1,27 @@
+# What a writer knows of names: of streams their id and head, of tags their id and this batch's events.
+from libc.stdint cimport uint32_t, uint64_t
+
+cdef enum:
+    NO_POSTING = 0xffffffff
+
+cdef struct Name:
+    Name* next                 # in the same bucket
+    uint64_t hash
+    uint64_t epoch             # id and version were looked up in this epoch of the writer, else they are unknown
+    uint64_t id                # 0: not stored yet
+    uint64_t version           # of a stream: its head
+    uint64_t batch             # of a tag: the batch that its two postings belong to
+    uint32_t first_posting     # index, or NO_POSTING
+    uint32_t last_posting
+    uint32_t size
+    char* text                 # SAFETY: lies behind the struct, freed with it
+
+cdef struct NameTable:         # zeroed: empty
+    Name** buckets
+    uint32_t mask              # number of buckets less 1
+    uint32_t count
+    uint64_t secret_low, secret_high
+
+# Find a name, or take it up; NULL: no memory. It stays where it is until the table is cleared.
+cdef Name* know_name(NameTable* table, const char* text, uint32_t size) noexcept nogil
+cdef void clear_names(NameTable* table) noexcept nogil

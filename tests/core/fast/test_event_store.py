@@ -1,0 +1,64 @@
+"""The synchronous event store: appending and reading back."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import core._fast.event_store
+from core._fast.envelope import Draft
+from core._fast.event_append import ANY, EXISTS, NO_STREAM, Append, Appended, Query
+from core._fast.event_store import EventStore
+from core.event_log.errors import ConditionFailed, EventLogError, VersionConflict
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[EventStore]:
+    with EventStore(str(tmp_path / "log"), map_size=1 << 24) as opened:
+        yield opened
+
+
+def test_is_the_compiled_module() -> None:
+    assert core._fast.event_store.__file__.endswith(".so")
+
+
+def append(store: EventStore, stream: str, *types: str, expected: int = ANY) -> Appended | EventLogError:
+    return store.commit([Append([(stream, expected, [Draft(type, type.encode()) for type in types])])])[0]
+
+
+def test_gives_positions_over_the_log_and_versions_in_the_stream(store: EventStore) -> None:
+    append(store, "a", "One", "Two")
+    append(store, "b", "Three")
+    done = append(store, "a", "Four")
+    assert isinstance(done, Appended)
+    assert (done.first_position, done.last_position, done.versions) == (4, 4, (3,))
+    assert [(event.position, event.stream, event.version, event.type) for event in store.read()] == [
+        (1, "a", 1, "One"),
+        (2, "a", 2, "Two"),
+        (3, "b", 1, "Three"),
+        (4, "a", 3, "Four"),
+    ]
+    assert store.last_position() == 4
+    assert [store.head(stream) for stream in ("a", "b", "c")] == [3, 1, 0]
+
+
+@pytest.mark.parametrize(
+    ("expected", "accepted_without", "accepted_at_two"),
+    [(ANY, True, True), (NO_STREAM, True, False), (EXISTS, False, True), (2, False, True), (1, False, False)],
+)
+def test_holds_a_stream_to_the_version_that_is_expected(
+    store: EventStore, expected: int, accepted_without: bool, accepted_at_two: bool
+) -> None:
+    append(store, "two", "One", "Two")
+    for stream, accepted in (("none", accepted_without), ("two", accepted_at_two)):
+        done = append(store, stream, "Next", expected=expected)
+        assert isinstance(done, Appended if accepted else VersionConflict)
+
+
+def test_refuses_an_append_when_a_later_event_matches_its_condition(store: EventStore) -> None:
+    append(store, "a", "One", "Two")
+    for after, accepted in ((0, False), (1, False), (2, True)):
+        [done] = store.commit([Append(unless=Query([["type:Two"]]), after=after)])
+        assert isinstance(done, Appended if accepted else ConditionFailed)
