@@ -1,0 +1,13 @@
+class PageFile:
+    page_size: int
+    last_page: int
+    snapshot: int
+    free_pages: int
+    slack: int
+
+    def __init__(self, path: str, *, pinned: bool = True) -> None: ...
+    def close(self) -> None: ...
+    @property
+    def unmet_pages(self) -> int: ...
+
+class TreeWalk: ...
