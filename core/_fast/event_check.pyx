@@ -40,7 +40,7 @@ cdef set META = {b"catalogue", b"format", b"lmdb", b"log"}
 cdef set FORMATS = {b"1"}
 cdef set LIBRARIES = {b"0.9.36"}
 cdef object CATALOGUE = struct.Struct("<IIQ")          # CRC, count, revision
-cdef object SEGMENT = struct.Struct("<IIQqq32s")       # number, zero, first position, start, end, hash of the record before
+cdef object SEGMENT = struct.Struct("<IIQqq32s")       # number, zero, first position, start, end, hash before
 
 
 cdef class Names:

@@ -81,6 +81,22 @@ class EventSealed(EventLogError):
         return f"the data of {where} is encrypted, and was not opened with its subject's key"
 
 
+class SubjectErased(EventLogError):
+    """Refuse to seal data for a subject whose key is erased, or was left behind in another log."""
+
+    status = 409
+    slug = "subject-erased"
+    title = "Subject erased"
+    source = "client"
+
+    def __init__(self, number: str) -> None:
+        super().__init__(number)
+        self.number = number
+
+    def __str__(self) -> str:
+        return f"the key of subject {self.number} is erased, or not in this log; it gets no other"
+
+
 class VersionConflict(EventLogError):
     """Say that a stream is not at the version that an append expected; read it again, decide again."""
 

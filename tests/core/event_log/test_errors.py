@@ -18,6 +18,7 @@ from core.event_log.errors import (
     EventSealed,
     EventUndecodable,
     LogUnwritable,
+    SubjectErased,
     VersionConflict,
 )
 
@@ -27,6 +28,7 @@ SAID: list[tuple[EventLogError, str]] = [
     (EventDamaged(0, "it is torn"), "an event is damaged: it is torn"),
     (EventUndecodable(7, "no JSON"), "the data of the event at position 7 cannot be decoded: no JSON"),
     (EventSealed(0), "the data of an event is encrypted, and was not opened with its subject's key"),
+    (SubjectErased("ab"), "the key of subject ab is erased, or not in this log; it gets no other"),
     (VersionConflict(3, 5, "market-7"), "stream 'market-7' is at version 5, not at version 3"),
     (VersionConflict(0, 5, "market-7"), "stream 'market-7' is at version 5, not without events"),
     (VersionConflict(3, 0, "market-7"), "stream 'market-7' is without events, not at version 3"),
@@ -59,7 +61,7 @@ def test_passes_between_processes_whole(error: EventLogError) -> None:
 def test_knows_its_status_its_source_and_its_name(kind: type[EventLogError]) -> None:
     assert issubclass(kind, AgoraError)
     assert (kind.source == "client") == (kind.status in (400, 409))
-    assert kind.slug.startswith("event-") or kind in (VersionConflict, ConditionFailed)
+    assert kind.slug.startswith("event-") or kind in (VersionConflict, ConditionFailed, SubjectErased)
     assert kind.title[0].isupper()
 
 
