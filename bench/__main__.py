@@ -21,15 +21,16 @@ from bench.binaries import BinaryMissing, require_binaries
 from bench.bulk_peer import TransferFailed
 from bench.code import CodeBenchFailed, Costs, measure_code
 from bench.contenders import CONTENDERS, TRAFFIC, Contender, Scenario
-from bench.figures import Figure, code_figures, memory_figures, traffic_figures
+from bench.figures import Figure, code_figures, memory_figures, rate_figures, traffic_figures
 from bench.idle import IdleFailed, IdleResult, measure_idle, raise_file_limit
 from bench.large_body import LargeBodyResult, measure_large_bodies
 from bench.load import LoadFailed
 from bench.process import GATEWAY_CORE, LOAD_CORE, ServerFailed
+from bench.rates import measure_rates
 from bench.rounds import Results, play_rounds
 
 LATEST = Path(__file__).parent / "results" / "latest.json"
-CODE = "code"  # the benches of single pieces, beside the scenarios
+CODE, EVENTS = "code", "events"  # the benches of single pieces, and of the event log, beside the scenarios
 BUSY = 0.5  # load average before the run from which its figures are called noisy
 FAILURES = (BinaryMissing, ServerFailed, LoadFailed, IdleFailed, TransferFailed, CodeBenchFailed)
 NAMES = {contender.name: contender for contender in CONTENDERS}
@@ -43,10 +44,12 @@ class Run:
     idle: dict[str, IdleResult] = field(default_factory=dict)
     large: dict[str, list[LargeBodyResult]] = field(default_factory=dict)
     code: Costs = field(default_factory=dict)
+    rates: Costs = field(default_factory=dict)
 
     def figures(self) -> list[Figure]:
         """Judge the run."""
-        return traffic_figures(self.results) + code_figures(self.code) + memory_figures(self.idle, self.large)
+        pieces = code_figures(self.code) + rate_figures(self.rates)
+        return traffic_figures(self.results) + pieces + memory_figures(self.idle, self.large)
 
 
 def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespace:
@@ -54,7 +57,7 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
     parser = argparse.ArgumentParser(
         prog="python -m bench", description="Measure Agora beside other gateways."
     )
-    every = [*Scenario, CODE]
+    every = [*Scenario, CODE, EVENTS]
     parser.add_argument("--contenders", nargs="+", choices=list(NAMES), default=list(NAMES), metavar="NAME",
                         help=f"default: all of {' '.join(NAMES)}")  # fmt: skip
     parser.add_argument("--scenarios", nargs="+", choices=every, default=every, metavar="NAME",
@@ -79,6 +82,9 @@ def measure(
     if CODE in scenarios:
         report("single pieces of code")
         run.code = measure_code()
+    if EVENTS in scenarios:
+        report("the event log")
+        run.rates = measure_rates()
     traffic = [scenario for scenario in TRAFFIC if scenario in scenarios]
     if traffic:
         run.results = play_rounds(contenders, traffic, rounds, windows, seconds, report)
@@ -119,6 +125,7 @@ def write_json(path: Path, run: Run, contenders: Sequence[Contender], machine: d
         "versions": {contender.name: contender.version() for contender in contenders},
         "traffic": traffic,
         "code_ns": run.code,
+        "rates": run.rates,
         "idle": {name: asdict(result) for name, result in run.idle.items()},
         "large_body": {name: [asdict(result) for result in results] for name, results in run.large.items()},
         "figures": [figure.as_dict() for figure in run.figures()],
@@ -129,7 +136,7 @@ def write_json(path: Path, run: Run, contenders: Sequence[Contender], machine: d
 
 def check_prerequisites(contenders: Sequence[Contender], scenarios: Sequence[str]) -> None:
     """Raise an error that names the cure if the machine cannot run what was asked for."""
-    if set(scenarios) == {CODE}:
+    if set(scenarios) <= {CODE, EVENTS}:
         return
     if not {GATEWAY_CORE, LOAD_CORE} <= os.sched_getaffinity(0):
         raise ServerFailed("two cores are needed: one for the gateway, one for upstream and load")
@@ -157,6 +164,7 @@ def main() -> int:
     console = table.open_console()
     table.print_traffic(console, run.results, contenders)
     table.print_code(console, run.code)
+    table.print_rates(console, run.rates)
     table.print_memory(console, run.idle, run.large)
     table.print_figures(console, run.figures())
     if machine["load_average_before"] > BUSY:

@@ -12,7 +12,7 @@ import sys
 
 from bench.process import GATEWAY_CORE
 
-BENCHES = ("plugin_call", "route_match", "rate_limit", "parse", "request_log", "event_codec")
+BENCHES = ("plugin_call", "route_match", "rate_limit", "parse", "request_log", "event_codec", "matching")
 DEADLINE = 60  # seconds for one bench
 
 Costs = dict[str, dict[str, float]]  # bench -> label -> nanoseconds
@@ -27,14 +27,17 @@ def measure_code() -> Costs:
     return {name: run_bench(name) for name in BENCHES}
 
 
-def run_bench(name: str) -> dict[str, float]:
-    """Run `bench.name` alone on the gateway's core; raise CodeBenchFailed if it prints no numbers."""
+def run_bench(
+    name: str, cores: frozenset[int] | None = frozenset({GATEWAY_CORE}), deadline: float = DEADLINE
+) -> dict[str, float]:
+    """Run `bench.name` alone on some cores (None: all); raise CodeBenchFailed if it prints no numbers."""
+    chosen = cores or range(os.cpu_count() or 1)
     done = subprocess.run(
         [sys.executable, "-m", f"bench.{name}", "--json"],
         capture_output=True,
         text=True,
-        timeout=DEADLINE,
-        preexec_fn=lambda: os.sched_setaffinity(0, {GATEWAY_CORE}),
+        timeout=deadline,
+        preexec_fn=lambda: os.sched_setaffinity(0, chosen),
     )
     if done.returncode != 0:
         raise CodeBenchFailed(f"bench.{name}: {done.stderr[-2000:]}")

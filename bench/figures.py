@@ -40,7 +40,7 @@ class Figure:
     @property
     def must_reach(self) -> str:
         """Return the bound in words."""
-        return f"at {'least' if self.at_least else 'most'} {self.bound:,g} {self.unit}"
+        return f"at {'least' if self.at_least else 'most'} {self.bound:,.10g} {self.unit}"
 
     def as_dict(self) -> dict[str, Any]:
         """Return the figure for JSON."""
@@ -85,7 +85,7 @@ def code_figures(costs: Costs) -> list[Figure]:
     def worst(module: str) -> float | None:
         return max(judged(costs[module]).values()) / 1000 if module in costs else None
 
-    match = costs.get("route_match", {})
+    match, matching = costs.get("route_match", {}), worst("matching")
     growth = max(
         (match[f"{table}, 10 of 10000 routes"] / match[f"{table}, 10 routes"] for table in TABLES if match),
         default=None,
@@ -95,6 +95,24 @@ def code_figures(costs: Costs) -> list[Figure]:
         at_most("route match with parameters", 0.5, "us", worst("route_match")),
         at_most("route match, 10 of 10,000 routes", SAME_COST, "x 10 routes", growth),
         at_most("rate-limit decision", 0.2, "us", worst("rate_limit")),
+        Figure("matching engine alone", 200_000, True, "orders/s", 1e6 / matching if matching else None),
+    ]
+
+
+def rate_figures(rates: Costs) -> list[Figure]:
+    """Judge the event log, beside a bare LMDB and other stores."""
+    batches, awaited = rates.get("event_store", {}), rates.get("event_log", {})
+
+    def beside(name: str) -> float | None:
+        return awaited["agora"] / awaited[name] if awaited else None
+
+    return [
+        Figure("batched append", 0.6, True, "x bare LMDB putmulti", batches.get("(ratio)")),
+        Figure("read back and decode", 1_000_000, True, "events/s", batches.get("read and decode")),
+        Figure("256 awaited appends at once", 100_000, True, "events/s", awaited.get("agora")),
+        at_most("256 awaited appends at once, p99", 20, "ms", awaited.get("(agora, p99, ms)")),
+        Figure("256 awaited appends at once", 3, True, "x umadb", beside("umadb")),
+        Figure("256 awaited appends at once", 10, True, "x eventsourcing", beside("eventsourcing, SQLite")),
     ]
 
 

@@ -96,6 +96,17 @@ def print_code(console: Console, costs: Costs) -> None:
     show(console, table)
 
 
+def print_rates(console: Console, rates: Costs) -> None:
+    """Print what the event log does in a second."""
+    if not rates:
+        return
+    table = new_table(console, "the event log", "what", "events/s")
+    for module, values in rates.items():
+        for label, value in values.items():
+            table.add_row(f"{module}: {label}", number(value, 0 if value >= 1000 else 2))
+    show(console, table)
+
+
 def print_memory(
     console: Console, idle: Mapping[str, IdleResult], large: Mapping[str, list[LargeBodyResult]]
 ) -> None:

@@ -1,7 +1,7 @@
 import pytest
 
 from bench.contenders import Scenario
-from bench.figures import at_most, code_figures, memory_figures, traffic_figures
+from bench.figures import at_most, code_figures, memory_figures, rate_figures, traffic_figures
 from bench.idle import IdleResult
 from bench.measure import Sample
 from bench.rounds import Results
@@ -21,7 +21,7 @@ def results(**costs: list[float]) -> Results:
 
 
 def test_a_figure_without_a_measurement_is_neither_reached_nor_missed() -> None:
-    figures = traffic_figures(Results()) + code_figures({}) + memory_figures({}, {})
+    figures = traffic_figures(Results()) + code_figures({}) + rate_figures({}) + memory_figures({}, {})
     assert {figure.reached for figure in figures} == {None}
 
 
@@ -50,9 +50,27 @@ def test_a_fixed_answer_must_reach_its_rate() -> None:
 
 
 def test_the_dearest_case_of_a_bench_counts_but_not_one_in_parentheses() -> None:
-    call, match, growth, limit = code_figures({"plugin_call": {"sync": 100, "worse": 200, "(async)": 900}})
+    call, match, growth, limit, _ = code_figures({"plugin_call": {"sync": 100, "worse": 200, "(async)": 900}})
     assert call.value == pytest.approx(0.2)
     assert (match.value, growth.value, limit.value) == (None, None, None)
+
+
+def test_an_engine_is_judged_by_its_orders_in_a_second() -> None:
+    book = {"compiled book, an order": 5_001, "(whole decider, an order)": 12_000}
+    assert code_figures({"matching": book})[4].reached is False
+
+
+def test_the_log_is_judged_beside_those_that_had_turns_with_it() -> None:
+    batches = {
+        "batched append": 600_000,
+        "bare LMDB, putmulti": 900_000,
+        "(ratio)": 0.66,
+        "read and decode": 2e6,
+    }
+    awaited = {"agora": 99_000, "(agora, p99, ms)": 5, "umadb": 30_000, "eventsourcing, SQLite": 3_000}
+    figures = rate_figures({"event_store": batches, "event_log": awaited})
+    assert [figure.reached for figure in figures] == [True, True, False, True, True, True]
+    assert figures[1].must_reach == "at least 1,000,000 events/s"
 
 
 def test_idle_connections_are_judged_in_thousands_of_bytes() -> None:
