@@ -56,7 +56,7 @@ def test_the_dearest_case_of_a_bench_counts_but_not_one_in_parentheses() -> None
 
 
 def test_an_engine_is_judged_by_its_orders_in_a_second() -> None:
-    book = {"compiled book, an order": 5_001, "(whole decider, an order)": 12_000}
+    book = {"compiled book, an order": 5_001.0, "(whole decider, an order)": 12_000.0}
     assert code_figures({"matching": book})[4].reached is False
 
 
@@ -67,7 +67,7 @@ def test_the_log_is_judged_beside_those_that_had_turns_with_it() -> None:
         "(ratio)": 0.66,
         "read and decode": 2e6,
     }
-    awaited = {"agora": 99_000, "(agora, p99, ms)": 5, "umadb": 30_000, "eventsourcing, SQLite": 3_000}
+    awaited = {"agora": 99e3, "(agora, p99, ms)": 5, "umadb": 30e3, "eventsourcing, SQLite": 3e3}
     figures = rate_figures({"event_store": batches, "event_log": awaited})
     assert [figure.reached for figure in figures] == [True, True, False, True, True, True]
     assert figures[1].must_reach == "at least 1,000,000 events/s"
