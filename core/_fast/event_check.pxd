@@ -36,6 +36,8 @@ cdef class LogCheck:
     cdef readonly PageFile file
     cdef readonly list findings            # (where, what)
     cdef readonly list segments            # (number, first position, hash before), oldest first
+    cdef readonly str format, library      # what the log says of itself; None before `read_structure`
+    cdef readonly bytes identity
     cdef readonly uint64_t checked         # entries
     cdef readonly uint64_t events          # of them, events
     cdef dict trees                        # name -> record

@@ -7,6 +7,9 @@ class LogCheck:
     file: PageFile
     findings: list[tuple[str, str]]
     segments: list[tuple[int, int, bytes]]
+    format: str
+    library: str
+    identity: bytes
     checked: int
     events: int
     table: str

@@ -162,6 +162,9 @@ cdef class LogCheck:
             return f"format {held[b'format']!r} of LMDB {held[b'lmdb']!r} is not known"
         if len(held[b"log"]) != ID_SIZE:
             return "the log's own id is not whole"
+        self.format = held[b"format"].decode()
+        self.library = held[b"lmdb"].decode()
+        self.identity = held[b"log"]
         return self.read_catalogue(held[b"catalogue"])
 
     cdef object read_catalogue(self, bytes text):

@@ -154,6 +154,33 @@ class EventIdConflict(EventLogError):
         return f"{taken}, and this append is not a repeat of that one"
 
 
+class ImportRefused(EventLogError):
+    """Refuse a line that is no event, or not one for this log; the events before it are in the log."""
+
+    status = 400
+    slug = "event-import-refused"
+    title = "Event import refused"
+    source = "client"
+
+    def __init__(self, line: int, what: str, events: int) -> None:
+        super().__init__(line, what, events)
+        self.line = line
+        self.what = what
+        self.events = events
+
+    def __str__(self) -> str:
+        return f"line {self.line}: {self.what}; {self.events} events of the lines before it are in the log"
+
+
+class BackupRefused(EventLogError):
+    """Refuse to write a backup where something is, or to keep one that is not sound."""
+
+    status = 409
+    slug = "event-backup-refused"
+    title = "Event backup refused"
+    source = "client"
+
+
 class LogUnwritable(EventLogError):
     """Say that a commit failed (``errno``); reopening the log shows whether its events are there."""
 

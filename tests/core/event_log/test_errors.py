@@ -17,6 +17,7 @@ from core.event_log.errors import (
     EventLogError,
     EventSealed,
     EventUndecodable,
+    ImportRefused,
     LogUnwritable,
     SubjectErased,
     VersionConflict,
@@ -37,6 +38,10 @@ SAID: list[tuple[EventLogError, str]] = [
     (
         EventIdConflict("ab", 9),
         "event id ab is taken at position 9, and this append is not a repeat of that one",
+    ),
+    (
+        ImportRefused(7, "it is no JSON", 5),
+        "line 7: it is no JSON; 5 events of the lines before it are in the log",
     ),
     (LogUnwritable("it is closed"), "the event log cannot be written: it is closed"),
     (
