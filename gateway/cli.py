@@ -1,8 +1,8 @@
 """The `agora` command: its subcommands, and what becomes of errors.
 
-Exit codes: 0 done; 1 the configuration is wrong, or the command failed; 2 the command line is wrong; 3
-`explain` found no route; 130 interrupted. Modules that take time to import are imported by the command
-that needs them.
+Exit codes: 0 done; 1 the configuration is wrong, the log is damaged, or the command failed; 2 the command
+line is wrong; 3 `explain` found no route; 130 interrupted. Modules that take time to import are imported by
+the command that needs them.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ from typing import Annotated, NoReturn
 import typer
 
 from core.errors import AgoraError
-from gateway.commands import COMMANDS
+from gateway.commands import COMMANDS, GROUPS
 from gateway.terminal import print_error, print_problems
 
 EPILOG = (
-    "Exit codes: 0 done; 1 the configuration is wrong, or the command failed; "
+    "Exit codes: 0 done; 1 the configuration is wrong, the log is damaged, or the command failed; "
     "2 the command line is wrong; 3 `explain` found no route; 130 interrupted."
 )
 
@@ -30,6 +30,8 @@ app = typer.Typer(
 )
 for name, command in COMMANDS.items():
     app.command(name)(command)
+for name, group in GROUPS.items():
+    app.add_typer(group, name=name)
 
 
 def _print_version(wanted: bool) -> None:

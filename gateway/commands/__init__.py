@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import typer
+
 from gateway.commands.check import check
 from gateway.commands.explain import explain
+from gateway.commands.log import log
 from gateway.commands.plugins import plugins
 from gateway.commands.requests import requests
 from gateway.commands.routes import routes
@@ -22,3 +25,5 @@ COMMANDS: dict[str, Callable[..., Any]] = {
     "schema": schema,
     "requests": requests,
 }
+
+GROUPS: dict[str, typer.Typer] = {"log": log}  # of commands
