@@ -94,7 +94,9 @@ class Batch:
         self._depends.update(names)
         decision = domain.decide(command, states, self._now)
         if not decision.writes:
-            self._answers.append((request, decision.receipt, 0, False))
+            # NOTE: another process may have done it since its record was looked for.
+            if not self._repeats(request):
+                self._answers.append((request, decision.receipt, 0, True))
             return
         try:
             self._carry_out(request, decision)

@@ -46,7 +46,7 @@ class Decision(Protocol):
 
     @property
     def writes(self) -> Sequence[Write]:
-        """Return the writes; none: nothing changes."""
+        """Return the writes; none: the streams themselves remember that it was done."""
 
 
 class Domain(Protocol):
