@@ -62,7 +62,7 @@ def tail(
         last = log.last_position()
         if after is None and not since:
             newest = _newest(log, where, NUMBER if number is None else number or last)
-            show_events(opened(newest, subjects), as_json=source, as_table=not follow)
+            show_events(opened(newest, subjects), as_json=source)
         else:
             for events in forward(log, where, after or 0, last, number or last):
                 show_events(opened(events, subjects), as_json=source)

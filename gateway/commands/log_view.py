@@ -1,4 +1,4 @@
-"""How events are shown: as rows, and as lines while they come.
+"""How events are shown: a line each, with columns in a pipe.
 
 What clients sent is shown with control characters escaped: a log must not drive the terminal of its reader.
 """
@@ -11,13 +11,11 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from gateway.commands.requests import printable
-from gateway.terminal import print_line, print_record, print_table
+from gateway.terminal import print_line, print_record
 
 if TYPE_CHECKING:
     from core._fast.envelope import Event
     from core.event_log.subjects import Subjects
-
-HEADINGS = ("position", "time", "stream", "version", "type", "actor", "tags", "data")
 
 
 def opened(events: Iterable[Event], subjects: Subjects | None) -> list[Event]:
@@ -61,16 +59,13 @@ def local_time(time_ns: int) -> str:
     return f"{time:%Y-%m-%d %H:%M:%S}.{time_ns // 10**6 % 1000:03}"
 
 
-def show_events(events: Iterable[Event], *, as_json: str = "", as_table: bool = False) -> None:
-    """Print events: ``as_json``, the source they name, as CloudEvents; else a table, or a line each."""
+def show_events(events: Iterable[Event], *, as_json: str = "") -> None:
+    """Print events, a line each; with ``as_json``, the source that they name, as CloudEvents."""
     if as_json:
         from core.event_log.portable import encode_event
 
         sys.stdout.buffer.write(b"".join(encode_event(event, as_json) + b"\n" for event in events))
         sys.stdout.buffer.flush()
-        return
-    if as_table and sys.stdout.isatty():
-        print_table(HEADINGS, (_cells(event) for event in events))
         return
     for event in events:
         if sys.stdout.isatty():
