@@ -12,5 +12,6 @@ cdef class EventStore:
     cdef readonly int segment_days
     cdef object committing         # a lock
 
+    cdef int keep_entries(self) except -1      # bring the log's place in its directory to the disk
     cdef int run(self, AppendPart** parts, Py_ssize_t count, int64_t now_ns) except -1
     cdef list events(self, Found* found, int code)

@@ -28,6 +28,8 @@ from core._fast.event_segments cimport begin_segment, drop_oldest
 from core._fast.event_trouble cimport LOG_DAMAGED, SEGMENT_OVER
 from core._fast.mdb cimport COPY_COMPACT, Dbi, Info, Stat, Txn, Val, mdb
 
+from core.event_log.errors import LogUnwritable
+
 DAY_NS = 86400 * 1_000_000_000
 DAYS_AT_MOST = 3650
 PAGE_SIZE = os.sysconf("SC_PAGE_SIZE")
@@ -72,15 +74,23 @@ cdef class EventStore:
         now = realtime_ns() if now_ns is None else now_ns
         self.segment_days = segment_days
         self.committing = threading.Lock()
-        fresh = make and not read_only and not os.path.exists(os.path.join(path, "data.mdb"))
-        if fresh:
+        if make and not read_only and not os.path.exists(os.path.join(path, "data.mdb")):
             os.makedirs(path, mode=0o700, exist_ok=True)
         self.env = EventEnv(path, map_size=map_size, make=make, read_only=read_only, now_ns=now,
                             end_ns=segment_end(now, segment_days))
         self.writer = EventWriter(self.env)
-        if fresh:
-            keep_entry(path)
-            keep_entry(os.path.dirname(os.path.abspath(path)))
+        # NOTE: not only when it is made now: whoever made it may have died before this.
+        if make and not read_only and self.last_position() == 0:
+            self.keep_entries()
+
+    cdef int keep_entries(self) except -1:
+        try:
+            keep_entry(self.path)
+            keep_entry(os.path.dirname(os.path.abspath(self.path)))
+        except OSError as error:
+            self.env.close()
+            raise LogUnwritable(f"{self.path}, its entry", error.errno) from error
+        return 0
 
     def close(self):
         """Wait for what is under way and close the log; more often is harmless."""

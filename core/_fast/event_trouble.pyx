@@ -23,12 +23,14 @@ cdef int raise_reading(str path, int code) except -1:
 
 
 cdef int raise_writing(str path, int code, int poison) except -1:
+    if poison and code == poison:  # also for lack of room, where nobody knows what became of the commit
+        raise LogUnwritable(path if code > 0 else f"{path}: {mdb.strerror(code).decode()}", max(code, 0))
     raise_common(path, code)
     if code == LOG_POISONED:
         raise LogUnwritable("a commit failed before, the log must be opened anew", poison if poison > 0 else 0)
     if code == LOG_READ_ONLY:
         raise LogUnwritable("it was opened for reading alone")
-    raise LogUnwritable(f"{path}" if code > 0 else f"{path}: {mdb.strerror(code).decode()}", code if code > 0 else 0)
+    raise LogUnwritable(path if code > 0 else f"{path}: {mdb.strerror(code).decode()}", max(code, 0))
 
 
 cdef int raise_common(str path, int code) except -1:

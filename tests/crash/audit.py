@@ -1,11 +1,12 @@
 """Hold a log to its own rules, and to what a story says that it must hold.
 
-Rule: whatever was done to it, a log is as it was after the last acknowledged action, or after the next one; and
-it goes on from there to the story's end.
+Rule: whatever was done to it, a log is as it was after the last acknowledged action, or after the next one;
+and it goes on from there to the story's end.
 """
 
 from __future__ import annotations
 
+import itertools
 from core._fast.envelope import Event, read_event
 from core._fast.event_append import Query
 from core._fast.event_store import EventStore
@@ -15,13 +16,15 @@ from tests.crash.story import Action, Contents, all_events, contents_of, take
 def audit(store: EventStore) -> list[Event]:
     """Check checksums, chain, positions, versions, heads and indexes; return the events."""
     events = all_events(store)
-    for before, event in zip(events, events[1:], strict=False):
+    for before, event in itertools.pairwise(events):
         assert event.position == before.position + 1
         assert event.previous_hash == before.hash
     for event in events:
         read_event(event.record, True, position=event.position)
     assert not events or events[0].position > 1 or events[0].previous_hash == bytes(32)
-    assert store.last_position() == (events[-1].position if events else store.segments()[-1].first_position - 1)
+    assert store.last_position() == (
+        events[-1].position if events else store.segments()[-1].first_position - 1
+    )
     audit_streams(store, events)
     audit_index(store, events)
     return events

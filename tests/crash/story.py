@@ -1,10 +1,10 @@
 """Tell a log's story: numbered steps and what they append, the same in each process and each time.
 
-Rule: a record depends on its step alone, so what a log must hold after some actions is known byte for byte. The
-children (story_teller.py) act it out, the tests hold what they find to it.
+Rule: a record depends on its step alone, so what a log must hold after some actions is known byte for byte.
+The children (story_teller.py) act it out, the tests hold what they find to it.
 
-An action is ``("open",)``, ``("commit", step)``, ``("drop", segment)`` or ``("close",)``; all but a commit may be
-repeated.
+An action is ``("open",)``, ``("commit", step)``, ``("drop", segment)`` or ``("close",)``; all but a commit may
+be repeated.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def draft(number: int, index: int, size: int = 60) -> Draft:
 
 
 def appends_of(number: int) -> list[Append]:
-    """Make a step's batch: one stream with its expected version, several at once, a large event, state, keys."""
+    """Make a step's batch: one stream at its expected version, several at once, a large event, state, keys."""
     before = [(f"own-{number % 3}", EXISTS)] if number > 3 else []
     batch = [
         Append(
@@ -51,13 +51,18 @@ def appends_of(number: int) -> list[Append]:
             state=[(b"step", b"%d" % number), (b"step/%d" % number, bytes(50 * number))],
         ),
         Append(
-            [(f"own-{number % 3}", ANY, [draft(number, 2)]), (f"new-{number}", NO_STREAM, [draft(number, 3)])],
+            [
+                (f"own-{number % 3}", ANY, [draft(number, 2)]),
+                (f"new-{number}", NO_STREAM, [draft(number, 3)]),
+            ],
             checks=before,
             state=[(b"step/%d" % (number - 3), None)],
         ),
     ]
     if number % 3 == 0:
-        batch.append(Append([("large", ANY, [draft(number, 4, 9000)])], keys=[(b"subject", bytes([number]) * 32)]))
+        batch.append(
+            Append([("large", ANY, [draft(number, 4, 9000)])], keys=[(b"subject", bytes([number]) * 32)])
+        )
     return batch
 
 
