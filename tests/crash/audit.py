@@ -7,6 +7,7 @@ and it goes on from there to the story's end.
 from __future__ import annotations
 
 import itertools
+
 from core._fast.envelope import Event, read_event
 from core._fast.event_append import Query
 from core._fast.event_store import EventStore

@@ -3,8 +3,8 @@
 Rule: a record depends on its step alone, so what a log must hold after some actions is known byte for byte.
 The children (story_teller.py) act it out, the tests hold what they find to it.
 
-An action is ``("open",)``, ``("commit", step)``, ``("drop", segment)`` or ``("close",)``; all but a commit may
-be repeated.
+An action is ``("open",)``, ``("commit", step)``, ``("drop", segment)`` or ``("close",)``; all but a commit
+may be repeated.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def draft(number: int, index: int, size: int = 60) -> Draft:
 
 
 def appends_of(number: int) -> list[Append]:
-    """Make a step's batch: one stream at its expected version, several at once, a large event, state, keys."""
+    """Make a step's batch: one stream at its version, several at once, a large event, state, keys."""
     before = [(f"own-{number % 3}", EXISTS)] if number > 3 else []
     batch = [
         Append(

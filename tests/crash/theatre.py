@@ -1,4 +1,4 @@
-"""Start a story teller under strace, with harm to come at its children's calls, and have it act stories out.
+"""Start a story teller under strace, with harm to come at its children's calls; have it act stories out.
 
 The tests use it. NOTE: without strace, or without leave to trace, they fail: nothing else shows what they show.
 """
@@ -38,7 +38,7 @@ class Told:
 
 
 class Theatre:
-    """Run a story teller under strace with options of its own; `harm` as in ``error=EIO``, ``signal=SIGKILL``."""
+    """Run a story teller under strace; `harm` is as in ``error=EIO`` or ``signal=SIGKILL``."""
 
     def __init__(self, *, harm: str = "", options: tuple[str, ...] = ()) -> None:
         strace = shutil.which("strace")
