@@ -1,6 +1,6 @@
 """Start a story teller under strace, with harm to come at its children's calls; have it act stories out.
 
-The tests use it. NOTE: without strace, or without leave to trace, they fail: nothing else shows what they show.
+The tests use it. NOTE: without strace, or without leave to trace, they fail: nothing else shows this.
 """
 
 from __future__ import annotations
