@@ -7,6 +7,7 @@ come to be. The command bus makes one, fills it, and drops it when the log refus
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from typing import Any
 
@@ -20,11 +21,16 @@ from engines.event_sourcing.command_record import (
     decode_record,
     encode_record,
     fingerprint_of,
+    first_event_id,
     record_key,
 )
 from engines.event_sourcing.domain import Decision, Domain, Write
 from engines.event_sourcing.errors import CommandReused
+from engines.event_sourcing.event import EventReader
 from engines.event_sourcing.request import CommandResult, Request
+from engines.event_sourcing.snapshots import snapshot_key
+
+logger = logging.getLogger("agora.event_sourcing")
 
 
 class DecisionBroken(Exception):
@@ -34,8 +40,11 @@ class DecisionBroken(Exception):
 class Batch:
     """Decide requests and gather what they write."""
 
-    def __init__(self, log: EventLog, domain: Domain, aggregates: Aggregates, now: int) -> None:
+    def __init__(
+        self, log: EventLog, domain: Domain, aggregates: Aggregates, reader: EventReader, now: int
+    ) -> None:
         self._log = log
+        self._reader = reader
         self._domain = domain
         self._aggregates = aggregates
         self._now = now
@@ -44,7 +53,10 @@ class Batch:
         self._depends: set[str] = set()  # streams that must be at their base
         self._pending: dict[str, list[Any]] = {}  # facts for streams whose state is not at hand
         self._writes: list[tuple[str, list[Draft]]] = []
+        self._last: dict[str, Draft] = {}  # of each stream that gets some
         self._drafts = 0
+        # An event whose version is known for sure, and its number in the append; before one, the log's last.
+        self._anchor = "", 0, -log.last_position()
         self._records: dict[str, tuple[CommandRecord, int]] = {}  # and the offset of its last event
         self._answers: list[
             tuple[Request, Any, int, bool]
@@ -82,6 +94,8 @@ class Batch:
         return True
 
     def _position_of(self, record: CommandRecord) -> int:
+        if not record.stream:
+            return record.beyond
         events = self._log.read(record.stream, record.version, 1)
         if not events or events[0].version != record.version:
             return 0
@@ -89,15 +103,12 @@ class Batch:
 
     def _decide(self, request: Request) -> None:
         command, domain = request.command, self._domain
-        names = domain.streams_of(command)
+        names = request.streams
         states = {name: self._read(name).state for name in names}
         self._depends.update(names)
         decision = domain.decide(command, states, self._now)
-        if not decision.writes:
-            # NOTE: another process may have done it since its record was looked for.
-            if not self._repeats(request):
-                self._answers.append((request, decision.receipt, 0, True))
-            return
+        if not any(write.events for write in decision.writes) and self._repeats(request):
+            return  # NOTE: another process has done it since its record was looked for
         try:
             self._carry_out(request, decision)
         except Exception as error:
@@ -106,14 +117,17 @@ class Batch:
 
     def _carry_out(self, request: Request, decision: Decision) -> None:
         """Apply the writes to the states, and keep them and the command's record for the append."""
-        if not any(write.checked or write.stream in self._depends for write in decision.writes):
-            self._depend(decision.writes[0].stream)  # or two processes could do one command at once
-        stream, version, offset = "", 0, 0
+        first_id: bytes | None = first_event_id(self._domain.name, request.command.id)
         for write in decision.writes:
-            self._write(request, write)
-            used = self._used.get(write.stream)
-            if used is not None:
-                stream, version, offset = used.stream, used.version, self._drafts
+            if not write.events:
+                continue
+            if first_id is not None:
+                self._depend(write.stream)  # so that the record can name an event by its version
+            self._write(request, write, first_id)
+            first_id = None
+            if write.stream in self._depends:
+                self._anchor = write.stream, self._used[write.stream].version, self._drafts
+        stream, version, offset = self._anchor
         record = CommandRecord(
             self._now,
             fingerprint_of(request.command),
@@ -137,8 +151,8 @@ class Batch:
                 self._evolve(used, fact)
         return used
 
-    def _write(self, request: Request, write: Write) -> None:
-        stream, encode = write.stream, self._domain.encode_event
+    def _write(self, request: Request, write: Write, first_id: bytes | None) -> None:
+        stream, encode, current = write.stream, self._domain.encode_event, self._reader.current
         if write.checked:
             self._depend(stream)
         elif self._aggregates.kept(stream) is not None:
@@ -146,20 +160,24 @@ class Batch:
         used = self._used.get(stream)
         drafts = []
         for fact in write.events:
-            drafts.append(
-                Draft(
-                    type(fact).__name__,
-                    encode(fact),
-                    actor=request.actor,
-                    correlation_id=request.correlation_id,
-                )
+            kind = type(fact).__name__
+            draft = Draft(
+                kind,
+                encode(fact),
+                id=first_id,
+                schema_version=current(kind),
+                actor=request.actor,
+                correlation_id=request.correlation_id,
             )
+            first_id = None
+            drafts.append(draft)
             if used is not None:
                 self._evolve(used, fact)
             else:
                 self._pending.setdefault(stream, []).append(fact)
         self._drafts += len(drafts)
         self._writes.append((stream, drafts))
+        self._last[stream] = draft
 
     def _evolve(self, used: Aggregate, fact: Any) -> None:
         used.state = self._domain.evolve(used.state, fact)
@@ -174,6 +192,7 @@ class Batch:
         """
         if not self._depends:
             return None
+        snapshots = self._snapshots()
         expected = {stream: self._base[stream] for stream in self._depends}
         written = {stream for stream, _ in self._writes}
         return Append(
@@ -182,8 +201,31 @@ class Batch:
             state=[
                 (record_key(self._domain.name, command), encode_record(record))
                 for command, (record, _) in self._records.items()
-            ],
+            ]
+            + snapshots,
         )
+
+    def _snapshots(self) -> list[tuple[bytes, bytes]]:
+        """Return the images that are due of states which the batch changes, to be appended with its events.
+
+        Such a stream must be at its base: a state that another process has overtaken would be wrong.
+        """
+        made = []
+        for stream, draft in self._last.items():
+            used = self._used.get(stream)
+            if used is None or used.version < used.due:
+                continue
+            snapshots = self._aggregates.snapshots
+            try:
+                value, used.size = snapshots.make(stream, used.state, used.version, draft.id_bytes)
+            except Exception:  # a domain's defect: the command is none the worse for it
+                logger.exception("no snapshot of %s can be made", stream)
+                value = b""
+            used.due = snapshots.due(used.version, used.size)
+            if value:
+                self._depends.add(stream)
+                made.append((snapshot_key(stream), value))
+        return made
 
     def discard(self) -> None:
         """Forget the states that were used: they hold events that did not come to be, or old versions."""

@@ -4,7 +4,7 @@ Rules: a command is done once under its id, by whichever process; it is answered
 a refused one leaves nothing. While an append is under way the commands that come wait together; then they are
 decided one after the other and appended as one. So a decision never stands on events that may yet be refused,
 and a busy stream costs one commit for many commands. If another process has changed a stream meanwhile, all
-of them are decided anew.
+of them are decided anew, and for a while this bus decides alone (engines/event_sourcing/turns).
 
 NOTE: decisions on top of appends under way would save the wait, but versions alone cannot tell whether a
 foreign event took the place of the one that was decided on.
@@ -21,16 +21,20 @@ from typing import Any
 from uuid import UUID
 
 from core.errors import AgoraError
-from core.event_log.errors import VersionConflict
+from core.event_log.errors import EventIdConflict, VersionConflict
 from core.event_log.log import EventLog
 from engines.event_sourcing.aggregates import KEPT, Aggregates
 from engines.event_sourcing.batch import Batch, DecisionBroken
 from engines.event_sourcing.domain import Domain
-from engines.event_sourcing.errors import CommandContended, EngineStopped
+from engines.event_sourcing.errors import CommandContended, CommandReused, EngineStopped
+from engines.event_sourcing.event import EventReader
 from engines.event_sourcing.request import CommandResult, Request
+from engines.event_sourcing.snapshots import EVERY
+from engines.event_sourcing.turns import Turns
 
 AT_ONCE = 256  # commands decided without giving the loop a turn
 TRIES = 20
+ALONE = 16  # batches that a bus decides alone after it was overtaken
 
 logger = logging.getLogger("agora.event_sourcing")
 
@@ -38,16 +42,31 @@ logger = logging.getLogger("agora.event_sourcing")
 class CommandBus:
     """Execute the commands of one domain on one log.
 
-    clock: ns since the epoch; what a decision takes for now
-    kept:  states held in memory
+    clock:  ns since the epoch; what a decision takes for now
+    kept:   states held in memory
+    every:  events after which a snapshot is made of a small state; 0: never
+    verify: hold every snapshot that is used to a replay
     """
 
     def __init__(
-        self, log: EventLog, domain: Domain, *, clock: Callable[[], int] = time.time_ns, kept: int = KEPT
+        self,
+        log: EventLog,
+        domain: Domain,
+        *,
+        clock: Callable[[], int] = time.time_ns,
+        kept: int = KEPT,
+        every: int = EVERY,
+        reader: EventReader | None = None,
+        verify: bool = False,
     ) -> None:
         self.domain = domain
-        self.aggregates = Aggregates(log, domain, kept)
+        self.done = self.repeated = self.refused = self.overtaken = 0  # commands; overtaken: batches
+        self._reader = reader or EventReader()
+        self.aggregates = Aggregates(log, domain, kept, every=every, reader=self._reader, verify=verify)
         self._log = log
+        self._turns = Turns(log.path, domain.name)
+        self._alone = 0  # batches that are still to be decided alone
+        self._seen = 0  # the position up to which it is known whose the events are
         self._clock = clock
         self._waiting: deque[Request] = deque()
         self._running: asyncio.Task[None] | None = None
@@ -63,8 +82,9 @@ class CommandBus:
         """
         if self._closed:
             raise EngineStopped("the engine takes no more commands")
+        streams = self.domain.streams_of(command)
         future: asyncio.Future[CommandResult] = asyncio.get_running_loop().create_future()
-        self._waiting.append(Request(command, actor, correlation_id, future))
+        self._waiting.append(Request(command, streams, actor, correlation_id, future))
         if self._running is None:
             self._running = asyncio.create_task(self._run())
         return await future
@@ -74,6 +94,7 @@ class CommandBus:
         self._closed = True
         if self._running is not None:
             await self._running
+        self._turns.close()
 
     async def _run(self) -> None:
         await asyncio.sleep(0)  # what comes in this turn of the loop belongs to the first batch
@@ -89,28 +110,58 @@ class CommandBus:
 
     async def _commit(self, requests: list[Request]) -> None:
         """Decide requests and append; again as long as others change what was read."""
+        conflict: AgoraError | None = None
         for _ in range(TRIES):
-            batch = self._decided(requests)
-            append = batch.append()
-            if append is None:
-                batch.answer(None)
-                return
+            for request in requests:
+                await self.aggregates.prepare(request.streams)
+            await self._turns.take(alone=self._alone > 0)
             try:
-                appended = await self._log.submit(append)
-            except VersionConflict:
-                batch.discard()
-                continue
-            except BaseException:
-                batch.discard()
-                raise
-            batch.answer(appended)
-            return
+                conflict = await self._try(requests)
+            finally:
+                self._turns.give_back()
+            if conflict is None:
+                self._alone = max(self._alone - 1, 0)
+                return
+            self.overtaken += 1
+            self._alone = ALONE
+        if isinstance(conflict, EventIdConflict):
+            raise CommandReused(f"a command was done before, and its answer is no longer kept: {conflict}")
         raise CommandContended(f"others changed the same streams {TRIES} times in a row: try again later")
+
+    async def _try(self, requests: list[Request]) -> AgoraError | None:
+        """Decide requests, append, answer; return what came between."""
+        self._look_for_others(self._log.last_position())
+        batch = self._decided(requests)
+        append = batch.append()
+        if append is None:
+            batch.answer(None)
+            return None
+        try:
+            appended = await self._log.submit(append)
+        except (VersionConflict, EventIdConflict) as conflict:
+            batch.discard()
+            return conflict
+        except BaseException:
+            batch.discard()
+            raise
+        if appended.repeated:  # all of it: another process has just done the same
+            batch.discard()
+            return EventIdConflict("of a command", appended.first_position)
+        if appended.first_position == self._seen + 1:
+            self._seen = appended.last_position
+        self._look_for_others(appended.last_position)
+        batch.answer(appended)
+        return None
+
+    def _look_for_others(self, last: int) -> None:
+        """Let kept states be brought up to date before they are used, if there are events of others."""
+        if last != self._seen:
+            self._seen = self.aggregates.foreign = last
 
     def _decided(self, requests: list[Request]) -> Batch:
         """Return a batch of all requests but those that a defect forbids; those are answered at once."""
         while True:
-            batch = Batch(self._log, self.domain, self.aggregates, self._clock())
+            batch = Batch(self._log, self.domain, self.aggregates, self._reader, self._clock())
             for request in requests:
                 try:
                     batch.decide(request)

@@ -1,7 +1,8 @@
 """What the log remembers of a command beside its events: that it was done, and what was answered.
 
-The rule it guards: a record is appended with the events of its command, so one id is done once, by whichever
-process, also after a crash. State key: ``command/DOMAIN/ID``.
+The rule it guards: a record is appended with the events of its command, and the first of these has an id that
+follows from the command's, which the log takes once. So one id is done once, by whichever process, also after
+a crash. State key: ``command/DOMAIN/ID``.
 """
 
 from __future__ import annotations
@@ -20,9 +21,11 @@ class CommandRecord(msgspec.Struct, frozen=True, array_like=True):
     time_ns: int
     fingerprint: bytes  # of the command, 16 bytes
     receipt: bytes
-    stream: str  # of one of its events, at `version`
+    stream: (
+        str  # of an event of the same append, at `version`; empty: it made none, and `beyond` is its place
+    )
     version: int
-    beyond: int  # of its events, those after that one
+    beyond: int  # events of the append from that one to the last of the command
 
 
 _encoder = msgspec.msgpack.Encoder()
@@ -47,3 +50,16 @@ def decode_record(data: bytes) -> CommandRecord:
 def fingerprint_of(command: Any) -> bytes:
     """Return 16 bytes that are the same for equal commands."""
     return hashlib.blake2b(_encoder.encode(command), digest_size=16).digest()
+
+
+def first_event_id(domain: str, command: str) -> bytes:
+    """Return the id of the first event of a command: a UUID of version 8, always the same.
+
+    NOTE: it begins with a zero byte, below every id that is drawn by time: the log's index of ids goes on
+    growing at its end.
+    """
+    digest = bytearray(hashlib.blake2b(f"{domain}/{command}".encode(), digest_size=16).digest())
+    digest[0] = 0
+    digest[6] = 0x80 | digest[6] & 0x0F
+    digest[8] = 0x80 | digest[8] & 0x3F
+    return bytes(digest)

@@ -56,6 +56,17 @@ class Domain(Protocol):
     def name(self) -> str:
         """Return the domain's name; command ids are kept apart by it."""
 
+    @property
+    def prefixes(self) -> Sequence[str]:
+        """Return how the names of its streams begin; no other domain's begin so."""
+
+    @property
+    def schema(self) -> str:
+        """Return what changes whenever states are laid out otherwise (`schema_of`): snapshots are dropped."""
+
+    def read_command(self, data: bytes, /) -> Any:
+        """Return the command in JSON bytes; raise an AgoraError that names the field which is wrong."""
+
     def streams_of(self, command: Any, /) -> Sequence[str]:
         """Return the names of the streams that a decision reads."""
 
@@ -79,3 +90,9 @@ class Domain(Protocol):
 
     def decode_receipt(self, data: bytes, /) -> Any:
         """Return the answer of such bytes."""
+
+    def snapshot(self, state: Any, /) -> bytes:
+        """Return the image of a state, as MessagePack of plain values."""
+
+    def restore(self, stream: str, image: bytes, /) -> Any:
+        """Return the state of an image; raise any exception if it is none."""

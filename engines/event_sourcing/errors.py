@@ -10,6 +10,15 @@ class EngineError(AgoraError):
     title = "Event sourcing error"
 
 
+class CommandInvalid(EngineError, ValueError):
+    """Refuse a command that no domain reads, or whose fields are missing, unknown or out of range."""
+
+    status = 422
+    slug = "command-invalid"
+    title = "Command invalid"
+    source = "client"
+
+
 class CommandReused(EngineError):
     """Refuse a command under the id that another command had."""
 

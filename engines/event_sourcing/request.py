@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 from uuid import UUID
 
@@ -20,12 +21,18 @@ class CommandResult(NamedTuple):
 class Request:
     """Be a command on its way."""
 
-    __slots__ = ("actor", "command", "correlation_id", "future")
+    __slots__ = ("actor", "command", "correlation_id", "future", "streams")
 
     def __init__(
-        self, command: Command, actor: str, correlation_id: UUID | None, future: asyncio.Future[CommandResult]
+        self,
+        command: Command,
+        streams: Sequence[str],
+        actor: str,
+        correlation_id: UUID | None,
+        future: asyncio.Future[CommandResult],
     ) -> None:
         self.command = command
+        self.streams = streams  # that a decision reads
         self.actor = actor
         self.correlation_id = correlation_id
         self.future = future
