@@ -196,7 +196,7 @@ async def test_serves_the_old_table_while_it_makes_a_new_one(log: EventLog) -> N
             await fill(log, "B")
         assert runner.table is old
         await asyncio.sleep(0)
-    assert len(seen) > 3
+    assert len(seen) >= 3  # it may come to its end while B is appended
     await caught_up(runner, log)
     assert runner.table is not old
     assert runner.table == Counter({"A": 5_000, "B": 1})
