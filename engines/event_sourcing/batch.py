@@ -21,7 +21,6 @@ from engines.event_sourcing.command_record import (
     decode_record,
     encode_record,
     fingerprint_of,
-    first_event_id,
     record_key,
 )
 from engines.event_sourcing.domain import Decision, Domain, Write
@@ -117,14 +116,13 @@ class Batch:
 
     def _carry_out(self, request: Request, decision: Decision) -> None:
         """Apply the writes to the states, and keep them and the command's record for the append."""
-        first_id: bytes | None = first_event_id(self._domain.name, request.command.id)
+        begun = self._drafts
         for write in decision.writes:
             if not write.events:
                 continue
-            if first_id is not None:
-                self._depend(write.stream)  # so that the record can name an event by its version
-            self._write(request, write, first_id)
-            first_id = None
+            if self._drafts == begun:
+                self._depend(write.stream)  # or two processes could do one command at once
+            self._write(request, write)
             if write.stream in self._depends:
                 self._anchor = write.stream, self._used[write.stream].version, self._drafts
         stream, version, offset = self._anchor
@@ -151,7 +149,7 @@ class Batch:
                 self._evolve(used, fact)
         return used
 
-    def _write(self, request: Request, write: Write, first_id: bytes | None) -> None:
+    def _write(self, request: Request, write: Write) -> None:
         stream, encode, current = write.stream, self._domain.encode_event, self._reader.current
         if write.checked:
             self._depend(stream)
@@ -164,12 +162,10 @@ class Batch:
             draft = Draft(
                 kind,
                 encode(fact),
-                id=first_id,
                 schema_version=current(kind),
                 actor=request.actor,
                 correlation_id=request.correlation_id,
             )
-            first_id = None
             drafts.append(draft)
             if used is not None:
                 self._evolve(used, fact)

@@ -21,12 +21,12 @@ from typing import Any
 from uuid import UUID
 
 from core.errors import AgoraError
-from core.event_log.errors import EventIdConflict, VersionConflict
+from core.event_log.errors import VersionConflict
 from core.event_log.log import EventLog
 from engines.event_sourcing.aggregates import KEPT, Aggregates
 from engines.event_sourcing.batch import Batch, DecisionBroken
 from engines.event_sourcing.domain import Domain
-from engines.event_sourcing.errors import CommandContended, CommandReused, EngineStopped
+from engines.event_sourcing.errors import CommandContended, EngineStopped
 from engines.event_sourcing.event import EventReader
 from engines.event_sourcing.request import CommandResult, Request
 from engines.event_sourcing.snapshots import EVERY
@@ -110,48 +110,41 @@ class CommandBus:
 
     async def _commit(self, requests: list[Request]) -> None:
         """Decide requests and append; again as long as others change what was read."""
-        conflict: AgoraError | None = None
         for _ in range(TRIES):
             for request in requests:
                 await self.aggregates.prepare(request.streams)
             await self._turns.take(alone=self._alone > 0)
             try:
-                conflict = await self._try(requests)
+                if await self._try(requests):
+                    self._alone = max(self._alone - 1, 0)
+                    return
             finally:
                 self._turns.give_back()
-            if conflict is None:
-                self._alone = max(self._alone - 1, 0)
-                return
             self.overtaken += 1
             self._alone = ALONE
-        if isinstance(conflict, EventIdConflict):
-            raise CommandReused(f"a command was done before, and its answer is no longer kept: {conflict}")
         raise CommandContended(f"others changed the same streams {TRIES} times in a row: try again later")
 
-    async def _try(self, requests: list[Request]) -> AgoraError | None:
-        """Decide requests, append, answer; return what came between."""
+    async def _try(self, requests: list[Request]) -> bool:
+        """Decide requests, append, answer; tell whether nobody came between."""
         self._look_for_others(self._log.last_position())
         batch = self._decided(requests)
         append = batch.append()
         if append is None:
             batch.answer(None)
-            return None
+            return True
         try:
             appended = await self._log.submit(append)
-        except (VersionConflict, EventIdConflict) as conflict:
+        except VersionConflict:
             batch.discard()
-            return conflict
+            return False
         except BaseException:
             batch.discard()
             raise
-        if appended.repeated:  # all of it: another process has just done the same
-            batch.discard()
-            return EventIdConflict("of a command", appended.first_position)
         if appended.first_position == self._seen + 1:
             self._seen = appended.last_position
         self._look_for_others(appended.last_position)
         batch.answer(appended)
-        return None
+        return True
 
     def _look_for_others(self, last: int) -> None:
         """Let kept states be brought up to date before they are used, if there are events of others."""

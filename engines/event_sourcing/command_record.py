@@ -1,8 +1,11 @@
 """What the log remembers of a command beside its events: that it was done, and what was answered.
 
-The rule it guards: a record is appended with the events of its command, and the first of these has an id that
-follows from the command's, which the log takes once. So one id is done once, by whichever process, also after
-a crash. State key: ``command/DOMAIN/ID``.
+The rule it guards: a record is appended with the events of its command, at a version that its first event's
+stream had before. So a command is done once, by whichever process, also after a crash.
+State key: ``command/DOMAIN/ID``.
+
+NOTE: two different commands that are given one id, at the same moment, to two processes, and that touch
+different streams, are both done; the record of one stays. Any later one is refused.
 """
 
 from __future__ import annotations
@@ -50,16 +53,3 @@ def decode_record(data: bytes) -> CommandRecord:
 def fingerprint_of(command: Any) -> bytes:
     """Return 16 bytes that are the same for equal commands."""
     return hashlib.blake2b(_encoder.encode(command), digest_size=16).digest()
-
-
-def first_event_id(domain: str, command: str) -> bytes:
-    """Return the id of the first event of a command: a UUID of version 8, always the same.
-
-    NOTE: it begins with a zero byte, below every id that is drawn by time: the log's index of ids goes on
-    growing at its end.
-    """
-    digest = bytearray(hashlib.blake2b(f"{domain}/{command}".encode(), digest_size=16).digest())
-    digest[0] = 0
-    digest[6] = 0x80 | digest[6] & 0x0F
-    digest[8] = 0x80 | digest[8] & 0x3F
-    return bytes(digest)

@@ -5,8 +5,8 @@ ends with, and it names that event, its schema and its checksum: one that does n
 as good as none, and the stream is folded from its first event.
 
 When one is due: after `every` events (default 100), but a large state less often: after as many events as
-bring about the bytes of its image, EVENT_BYTES each. So all snapshots together are at most about as many
-bytes as the events, and a state with 10,000 orders is not written out every 100 of them.
+bring about the bytes of its image, EVENT_BYTES each. So all snapshots of it are fewer bytes than its events,
+and a state with 10,000 orders is not written out every 100 of them.
 
 State key: b"snapshot/" + stream. Called by Aggregates and Batch.
 """
@@ -24,7 +24,7 @@ from engines.event_sourcing.domain import Domain
 
 PREFIX = b"snapshot/"
 EVERY = 100  # events
-EVENT_BYTES = 128  # of an image, for each event until the next
+EVENT_BYTES = 64  # of an image, for each event until the next
 MOST_BYTES = 32 << 20  # of an image
 FORM = 1
 
