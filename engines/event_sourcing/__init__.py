@@ -1,1 +1,18 @@
 """Turn commands into events and events into tables, effects and processes, on one event log."""
+
+from engines.event_sourcing.aggregate import Aggregate
+from engines.event_sourcing.command import Command
+from engines.event_sourcing.decider import Decider
+from engines.event_sourcing.engine import EventSourcingEngine, event_sourcing_engine
+from engines.event_sourcing.event import Event
+from engines.event_sourcing.projection import Projection
+
+__all__ = [
+    "Aggregate",
+    "Command",
+    "Decider",
+    "Event",
+    "EventSourcingEngine",
+    "Projection",
+    "event_sourcing_engine",
+]

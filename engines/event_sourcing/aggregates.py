@@ -26,7 +26,7 @@ PAGE = 1_000  # events folded without giving the loop a turn
 logger = logging.getLogger("agora.event_sourcing")
 
 
-class Aggregate:
+class KeptState:
     """Be the state of one stream at a version."""
 
     __slots__ = ("asked", "due", "size", "state", "stream", "version")
@@ -64,12 +64,12 @@ class Aggregates:
         self._kept = kept
         self._verify = verify
         self._reader = reader or EventReader()
-        self._found: OrderedDict[str, Aggregate] = OrderedDict()
+        self._found: OrderedDict[str, KeptState] = OrderedDict()
 
     def __len__(self) -> int:
         return len(self._found)
 
-    def get(self, stream: str) -> Aggregate:
+    def get(self, stream: str) -> KeptState:
         """Return a stream's state, folded from the log if it is not kept, with what others have appended.
 
         NOTE: not while an append of this process is under way whose events are in the state already.
@@ -82,7 +82,7 @@ class Aggregates:
             self._catch_up(found)
         return found
 
-    def _catch_up(self, found: Aggregate) -> None:
+    def _catch_up(self, found: KeptState) -> None:
         try:
             while self.go_on(found):
                 pass
@@ -91,14 +91,14 @@ class Aggregates:
             raise
         found.asked = self.foreign
 
-    def _keep(self, loaded: Aggregate) -> Aggregate:
+    def _keep(self, loaded: KeptState) -> KeptState:
         loaded.asked = self.foreign
         self._found[loaded.stream] = loaded
         if len(self._found) > self._kept:
             self._found.popitem(last=False)
         return loaded
 
-    def kept(self, stream: str) -> Aggregate | None:
+    def kept(self, stream: str) -> KeptState | None:
         """Return a stream's state if it is kept."""
         return self._found.get(stream)
 
@@ -106,7 +106,7 @@ class Aggregates:
         """Keep a stream's state no longer."""
         self._found.pop(stream, None)
 
-    def load(self, stream: str, version: int | None = None, *, trusting: bool = True) -> Aggregate:
+    def load(self, stream: str, version: int | None = None, *, trusting: bool = True) -> KeptState:
         """Fold a stream to a version or to its last; not `trusting`: from its first event, not a snapshot."""
         found = self._begin(stream, version) if trusting else self._empty(stream)
         while self.go_on(found, version):
@@ -122,7 +122,7 @@ class Aggregates:
                 continue
             self._keep(await self.load_gently(stream))
 
-    async def load_gently(self, stream: str, version: int | None = None) -> Aggregate:
+    async def load_gently(self, stream: str, version: int | None = None) -> KeptState:
         """Fold a stream like `load`, giving the loop a turn after each page."""
         found = self._begin(stream, version)
         more = True
@@ -132,7 +132,7 @@ class Aggregates:
                 await asyncio.sleep(0)
         return found
 
-    def go_on(self, found: Aggregate, most: int | None = None) -> bool:
+    def go_on(self, found: KeptState, most: int | None = None) -> bool:
         """Fold the next page of events into a state, up to version `most`; tell whether there may be more.
 
         NOTE: an event that the domain cannot take leaves the state in between; who calls drops it.
@@ -147,17 +147,17 @@ class Aggregates:
             found.version = event.version
         return len(events) == limit
 
-    def _empty(self, stream: str) -> Aggregate:
-        return Aggregate(stream, self._domain.initial(stream), 0, 0, self.snapshots.due(0, 0))
+    def _empty(self, stream: str) -> KeptState:
+        return KeptState(stream, self._domain.initial(stream), 0, 0, self.snapshots.due(0, 0))
 
-    def _begin(self, stream: str, most: int | None) -> Aggregate:
+    def _begin(self, stream: str, most: int | None) -> KeptState:
         restored = self.snapshots.restore(stream, most)
         if restored is None:
             return self._empty(stream)
         due = self.snapshots.due(restored.version, restored.size)
-        return Aggregate(stream, restored.state, restored.version, restored.size, due)
+        return KeptState(stream, restored.state, restored.version, restored.size, due)
 
-    def _verified(self, found: Aggregate) -> Aggregate:
+    def _verified(self, found: KeptState) -> KeptState:
         """Return what the replay of a stream gives; tell if the snapshot led elsewhere."""
         replayed = self.load(found.stream, found.version, trusting=False)
         if self.plain(replayed.state) != self.plain(found.state):

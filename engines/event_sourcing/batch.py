@@ -15,7 +15,7 @@ from core._fast.envelope import Draft
 from core._fast.event_append import ANY, Append, Appended
 from core.errors import AgoraError
 from core.event_log.log import EventLog
-from engines.event_sourcing.aggregates import Aggregate, Aggregates
+from engines.event_sourcing.aggregates import Aggregates, KeptState
 from engines.event_sourcing.command_record import (
     CommandRecord,
     decode_record,
@@ -47,7 +47,7 @@ class Batch:
         self._domain = domain
         self._aggregates = aggregates
         self._now = now
-        self._used: dict[str, Aggregate] = {}  # states that were read or changed
+        self._used: dict[str, KeptState] = {}  # states that were read or changed
         self._base: dict[str, int] = {}  # their versions before the batch
         self._depends: set[str] = set()  # streams that must be at their base
         self._pending: dict[str, list[Any]] = {}  # facts for streams whose state is not at hand
@@ -140,7 +140,7 @@ class Batch:
         self._read(stream)
         self._depends.add(stream)
 
-    def _read(self, stream: str) -> Aggregate:
+    def _read(self, stream: str) -> KeptState:
         used = self._used.get(stream)
         if used is None:
             used = self._used[stream] = self._aggregates.get(stream)
@@ -175,7 +175,7 @@ class Batch:
         self._writes.append((stream, drafts))
         self._last[stream] = draft
 
-    def _evolve(self, used: Aggregate, fact: Any) -> None:
+    def _evolve(self, used: KeptState, fact: Any) -> None:
         used.state = self._domain.evolve(used.state, fact)
         used.version += 1
 
@@ -228,20 +228,27 @@ class Batch:
         for stream in self._used:
             self._aggregates.drop(stream)
 
-    def answer(self, appended: Appended | None) -> None:
-        """Give each request its answer, now that the events are on disk."""
+    def answer(self, appended: Appended | None) -> tuple[int, int, int]:
+        """Give each request its answer, now that the events are on disk.
+
+        Returns how many were done, repeated and refused.
+        """
         first, last = 0, self._log.last_position()
         if appended is not None:
             first, last = appended.first_position, appended.last_position
             self._drop_overtaken(appended.versions)
+        done = again = refused = 0
         for request, answer, offset, repeated in self._answers:
+            refusal = isinstance(answer, AgoraError)
+            done, again, refused = done + (not repeated), again + repeated, refused + refusal
             if request.future.done():
                 continue
-            if isinstance(answer, AgoraError):
+            if refusal:
                 request.future.set_exception(answer)
                 continue
             position = last if offset == 0 else -offset if offset < 0 else first + offset - 1
             request.future.set_result(CommandResult(answer, position, repeated))
+        return done - refused, again, refused
 
     def _drop_overtaken(self, versions: Sequence[int]) -> None:
         """Forget states beside which another process has appended: facts that came at any version."""

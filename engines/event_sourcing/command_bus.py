@@ -70,6 +70,7 @@ class CommandBus:
         self._clock = clock
         self._waiting: deque[Request] = deque()
         self._running: asyncio.Task[None] | None = None
+        self._taken = 0
         self._closed = False
 
     async def execute(
@@ -89,6 +90,11 @@ class CommandBus:
             self._running = asyncio.create_task(self._run())
         return await future
 
+    @property
+    def waiting(self) -> int:
+        """Return how many commands are not answered yet."""
+        return len(self._waiting) + self._taken
+
     async def close(self) -> None:
         """Answer what waits, and take no more; more often is harmless."""
         self._closed = True
@@ -101,12 +107,13 @@ class CommandBus:
         try:
             while self._waiting:
                 taken = [self._waiting.popleft() for _ in range(min(AT_ONCE, len(self._waiting)))]
+                self._taken = len(taken)
                 try:
                     await self._commit(taken)
                 except Exception as error:
                     fail(taken, error)
         finally:
-            self._running = None
+            self._running, self._taken = None, 0
 
     async def _commit(self, requests: list[Request]) -> None:
         """Decide requests and append; again as long as others change what was read."""
@@ -130,7 +137,7 @@ class CommandBus:
         batch = self._decided(requests)
         append = batch.append()
         if append is None:
-            batch.answer(None)
+            self._count(batch.answer(None))
             return True
         try:
             appended = await self._log.submit(append)
@@ -143,8 +150,14 @@ class CommandBus:
         if appended.first_position == self._seen + 1:
             self._seen = appended.last_position
         self._look_for_others(appended.last_position)
-        batch.answer(appended)
+        self._count(batch.answer(appended))
         return True
+
+    def _count(self, answered: tuple[int, int, int]) -> None:
+        done, repeated, refused = answered
+        self.done += done
+        self.repeated += repeated
+        self.refused += refused
 
     def _look_for_others(self, last: int) -> None:
         """Let kept states be brought up to date before they are used, if there are events of others."""

@@ -44,3 +44,39 @@ class EngineStopped(EngineError):
     slug = "event-sourcing-stopped"
     title = "Event sourcing stopped"
     retry_safe = True
+
+
+class AggregateUnknown(EngineError, LookupError):
+    """Say that there is no aggregate of that name, or that it never was at that version."""
+
+    status = 404
+    slug = "aggregate-unknown"
+    title = "Aggregate unknown"
+    source = "client"
+
+
+class EventUnknown(EngineError, LookupError):
+    """Say that no event stands at a position: there was none yet, or its segment was dropped."""
+
+    status = 404
+    slug = "event-unknown"
+    title = "Event unknown"
+    source = "client"
+
+
+class EventForeign(EngineError):
+    """Refuse to append an event by hand to a stream whose events come from commands alone."""
+
+    status = 409
+    slug = "event-foreign"
+    title = "Events of this stream come from commands"
+    source = "client"
+
+
+class NameUnknown(EngineError, LookupError):
+    """Refuse a domain, projection, handler or process that is not registered; names those that are."""
+
+    status = 404
+    slug = "name-unknown"
+    title = "Not registered"
+    source = "client"
