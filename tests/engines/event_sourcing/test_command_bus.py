@@ -158,7 +158,7 @@ async def test_does_not_refuse_on_what_another_bus_has_changed(log: EventLog, bu
 @pytest.mark.parametrize("seed", range(3))
 async def test_keeps_states_equal_to_a_replay_while_orders_meet(log: EventLog, seed: int) -> None:
     users = tuple(f"u{number}" for number in range(6))
-    buses = [CommandBus(log, MARKET, kept=kept) for kept in (1_000, 3)]
+    buses = [CommandBus(log, MARKET, kept=kept, every=7, verify=True) for kept in (1_000, 3)]
     await furnish(buses[0], users, 100_000)
     chance = random.Random(seed)
 
@@ -177,6 +177,20 @@ async def test_keeps_states_equal_to_a_replay_while_orders_meet(log: EventLog, s
     assert hashes(buses[0]) == hashes(buses[1])
     for bus in buses:
         await bus.close()
+        assert bus.aggregates.mismatches == bus.aggregates.snapshots.ignored == 0
+    assert log.get_state(b"snapshot/market-m") is not None
+
+
+async def test_a_command_that_does_nothing_is_answered_alike_later(log: EventLog, bus: CommandBus) -> None:
+    await bus.execute(order("o1", "ann"))
+    await bus.execute(command("CloseMarket", "m3", market="m"))
+    await bus.execute(command("SweepOrders", "s1", market="m"))
+    before = log.last_position()
+    first = await bus.execute(command("SweepOrders", "s2", market="m"))
+    assert (first.repeated, first.position, log.last_position()) == (False, before, before)
+    await bus.execute(command("RegisterUser", "r9", user="eve", name="Eve", email="e@example.test"))
+    again = await bus.execute(command("SweepOrders", "s2", market="m"))
+    assert again == (first.receipt, first.position, True)
 
 
 async def test_two_processes_never_spend_the_same_cent(
