@@ -88,6 +88,17 @@ def test_any_interleaving_does_each_command_once(rounds: list[list[Op]]) -> None
     asyncio.run(check(rounds))
 
 
+async def test_buses_that_take_turns_see_each_others_events_before_they_decide(log: EventLog) -> None:
+    buses = [CommandBus(log, make_bank()) for _ in range(2)]
+    for number in range(20):
+        await buses[number % 2].execute(Deposit(id=f"d{number}", account="ann", cents=1))
+        await buses[1 - number % 2].execute(Withdraw(id=f"w{number}", account="ann", cents=1))
+    for bus in buses:
+        assert bus.overtaken == 0
+        assert bus.aggregates.load("bank-ann").state == Account(0, 40)
+        await bus.close()
+
+
 async def test_a_busy_bus_does_not_starve_another(log: EventLog) -> None:
     busy, other = CommandBus(log, make_bank()), CommandBus(log, make_bank())
     stop = False
