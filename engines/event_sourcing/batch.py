@@ -64,15 +64,18 @@ class Batch:
     # -- deciding ------------------------------------------------------------------------------------------
 
     def decide(self, request: Request) -> None:
-        """Decide a request; its refusal is an answer like others. Raises EvolveFailed."""
+        """Decide a request; its refusal is an answer like others. Raises what a defect of the domain raises."""
         try:
-            if not self._repeats(request):
-                self._decide(request)
+            self._decide(request)
         except AgoraError as refusal:
             self._answers.append((request, refusal, 0, False))
 
     def _repeats(self, request: Request) -> bool:
-        """Answer a command that was done before."""
+        """Answer a command that was done before.
+
+        NOTE: to be asked when the states are read, not before: another process may do the command between,
+        and a state that knows of it does not forbid to do it again.
+        """
         command = request.command
         known = self._records.get(command.id)
         if known is not None:
@@ -104,10 +107,15 @@ class Batch:
         command, domain = request.command, self._domain
         names = request.streams
         states = {name: self._read(name).state for name in names}
+        if self._repeats(request):
+            return
         self._depends.update(names)
         decision = domain.decide(command, states, self._now)
-        if not any(write.events for write in decision.writes) and self._repeats(request):
-            return  # NOTE: another process has done it since its record was looked for
+        first = next((write.stream for write in decision.writes if write.events), None)
+        if first is not None and first not in self._used:
+            self._read(first)
+            if self._repeats(request):
+                return
         try:
             self._carry_out(request, decision)
         except Exception as error:
@@ -121,7 +129,7 @@ class Batch:
             if not write.events:
                 continue
             if self._drafts == begun:
-                self._depend(write.stream)  # or two processes could do one command at once
+                self._depends.add(write.stream)  # or two processes could do one command at once
             self._write(request, write)
             if write.stream in self._depends:
                 self._anchor = write.stream, self._used[write.stream].version, self._drafts

@@ -15,10 +15,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from core.event_log.log import EventLog
+from engines.event_sourcing.aggregates import Aggregates
+from engines.event_sourcing.batch import Batch
 from engines.event_sourcing.command_bus import CommandBus
 from engines.event_sourcing.command_record import PREFIX
 from engines.event_sourcing.errors import CommandReused
-from engines.event_sourcing.request import CommandResult
+from engines.event_sourcing.event import EventReader
+from engines.event_sourcing.request import CommandResult, Request
 from tests.engines.event_sourcing.bank import Account, BalanceTooLow, Deposit, Withdraw, make_bank
 
 ROOT = Path(__file__).parents[3]
@@ -88,6 +91,28 @@ def test_any_interleaving_does_each_command_once(rounds: list[list[Op]]) -> None
     asyncio.run(check(rounds))
 
 
+async def test_a_command_that_another_does_while_its_state_is_read_is_not_done_again(log: EventLog) -> None:
+    asked = Deposit(id="d1", account="ann", cents=1)
+    other = make_bank()
+
+    def do_it_first(stream: str) -> Account:
+        if log.last_position() == 0:
+            batch = Batch(log, other, Aggregates(log, other), EventReader(), now=1)
+            future = asyncio.get_running_loop().create_future()
+            batch.decide(Request(asked, other.streams_of(asked), "", None, future))
+            append = batch.append()
+            assert append is not None
+            log.store.commit([append])
+        return Account()
+
+    bank = make_bank()
+    bank.initial = do_it_first
+    bus = CommandBus(log, bank)
+    assert await bus.execute(asked) == (["Deposited"], 1, True)
+    assert log.last_position() == 1
+    await bus.close()
+
+
 async def test_buses_that_take_turns_see_each_others_events_before_they_decide(log: EventLog) -> None:
     buses = [CommandBus(log, make_bank()) for _ in range(2)]
     for number in range(20):
@@ -124,7 +149,9 @@ PROGRAM = textwrap.dedent(
     """
     import asyncio, sys
     from core.event_log.log import EventLog
-    from engines.event_sourcing.command_bus import CommandBus
+    from engines.event_sourcing.aggregates import Aggregates
+from engines.event_sourcing.batch import Batch
+from engines.event_sourcing.command_bus import CommandBus
     from tests.engines.event_sourcing.bank import Deposit, make_bank
 
     async def main() -> None:
