@@ -64,7 +64,7 @@ class Batch:
     # -- deciding ------------------------------------------------------------------------------------------
 
     def decide(self, request: Request) -> None:
-        """Decide a request; its refusal is an answer like others. Raises what a defect of the domain raises."""
+        """Decide a request; its refusal is an answer like others. Raises what a domain's defect raises."""
         try:
             self._decide(request)
         except AgoraError as refusal:

@@ -149,9 +149,7 @@ PROGRAM = textwrap.dedent(
     """
     import asyncio, sys
     from core.event_log.log import EventLog
-    from engines.event_sourcing.aggregates import Aggregates
-from engines.event_sourcing.batch import Batch
-from engines.event_sourcing.command_bus import CommandBus
+    from engines.event_sourcing.command_bus import CommandBus
     from tests.engines.event_sourcing.bank import Deposit, make_bank
 
     async def main() -> None:
