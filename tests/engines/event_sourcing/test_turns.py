@@ -45,3 +45,12 @@ async def test_domains_do_not_wait_for_each_other(tmp_path: Path) -> None:
     await other.take(alone=True)
     one.close()
     other.close()
+
+
+async def test_a_turn_that_never_ends_is_not_waited_for_for_ever(tmp_path: Path) -> None:
+    hanging, other = Turns(tmp_path, "bank"), Turns(tmp_path, "bank", looks=3)
+    await hanging.take(alone=True)
+    await other.take(alone=True)
+    other.give_back()
+    for one in (hanging, other):
+        one.close()
