@@ -32,7 +32,10 @@ class Turns:
         self._gate = self._turn = -1
 
     async def take(self, *, alone: bool) -> None:
-        """Return when it is this bus's turn, or has not been for too long. Raises OSError if the files cannot be opened."""
+        """Return when it is this bus's turn, or has not been for too long.
+
+        Raises OSError if the files cannot be opened.
+        """
         if self._turn < 0:
             self._gate, self._turn = (
                 os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600) for path in self._paths
