@@ -236,6 +236,11 @@ cdef class EventWriter:
         key = Val(8, &position[0])
         for target in range(part.write_count):
             write = &part.targets[target]
+            if write.count == 0:
+                code = self._know(&self.streams, self.env.streams, write.stream, write.size, &write.name)
+                if code:
+                    return code
+                write.version = write.name.version
             for _count in range(write.count):
                 draft = &part.drafts[index]
                 put_u64(position, draft.position)
