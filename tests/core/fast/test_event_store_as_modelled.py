@@ -88,7 +88,7 @@ class Modelled(RuleBasedStateMachine):
         streams = data.draw(st.lists(st.sampled_from(STREAMS), max_size=3), "streams")
         checked = data.draw(st.lists(st.sampled_from(STREAMS), max_size=1), "checked")
         conditional = data.draw(st.integers(0, 3), "conditional") == 0
-        made = {
+        made: Plain = {
             "writes": [[name, self.expectation(data, name), self.new_drafts(data)] for name in streams],
             "checks": [[name, self.expectation(data, name)] for name in checked],
             "unless": data.draw(QUERIES) if conditional else None,
