@@ -39,7 +39,9 @@ def audit_streams(store: EventStore, events: list[Event]) -> None:
     for name, own in streams.items():
         head = store.head(name)
         assert [event.version for event in own] == list(range(head - len(own) + 1, head + 1))
-        assert [event.record for event in store.read_stream(name)] == [event.record for event in own]
+        assert [event.record for event in store.read_stream(name, limit=len(own) + 1)] == [
+            event.record for event in own
+        ]
 
 
 def audit_index(store: EventStore, events: list[Event]) -> None:
@@ -50,7 +52,7 @@ def audit_index(store: EventStore, events: list[Event]) -> None:
         for tag in event.tags:
             named[f"tag:{tag}"].append(event.position)
     for name, positions in named.items():
-        found, _ = store.read_matching(Query([[name]]))
+        found, _ = store.read_matching(Query([[name]]), limit=len(positions) + 1)
         assert [event.position for event in found] == positions
 
 

@@ -10,6 +10,7 @@ the log holds in the end, to these rules, and raises HistoryBroken at the first 
 * what an append expected was so at its place in the order, and the answer tells that place;
 * an append that was refused had a reason to be at some place between its beginning and its answer, and left
   nothing; one that nobody answered is there as a whole or not at all;
+* the state that an append writes is there if its events are;
 * one that was repeated is there once, and each repetition was told so;
 * each follower saw every event after its start, once, in order, not before it was appended.
 
@@ -21,6 +22,7 @@ one, and began before the other.
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Any, NoReturn
 
@@ -68,14 +70,23 @@ class Attempt:
 
 @dataclass(frozen=True)
 class Following:
-    """What one follower saw: (when, position, id) each, of the events after a position up to the end."""
+    """What one follower saw: (when, position, id) each, of the events after a position.
+
+    killed: it did not live to see the last
+    """
 
     who: str
     after: int
     seen: tuple[tuple[int, int, str], ...]
+    killed: bool = False
 
 
 Tries = dict[tuple[Item, ...], list[Attempt]]
+
+
+def mark_of(items: tuple[Item, ...]) -> str:
+    """Return the state that an append of some events writes beside them."""
+    return "".join(id for _, _, id in items)
 
 
 class HistoryBroken(AssertionError):
@@ -117,7 +128,10 @@ class History:
         return position > len(self.events) or began <= self.earliest_answer[position]
 
 
-def check(events: list[Stored], attempts: list[Attempt], followings: list[Following]) -> None:
+def check(
+    events: list[Stored], attempts: list[Attempt], followings: list[Following], marks: Collection[str]
+) -> None:
+    """Hold a log and what was told of it to each other; `marks` are the states that the log holds."""
     history = History(events, attempts)
     check_positions(events)
     place_appends(history)
@@ -126,6 +140,8 @@ def check(events: list[Stored], attempts: list[Attempt], followings: list[Follow
         ANSWERS[attempt.answer[0] if attempt.answer else ""](history, attempt)
     for following in followings:
         check_following(history, following)
+    if wrong := {mark_of(items) for items in history.places}.symmetric_difference(marks):
+        broken(f"events without their state, or state without its events: {wrong}")
 
 
 def check_positions(events: list[Stored]) -> None:
@@ -276,7 +292,7 @@ def check_left_nothing(history: History, attempt: Attempt) -> None:
 
 def check_following(history: History, following: Following) -> None:
     expected = range(following.after + 1, len(history.events) + 1)
-    if len(following.seen) < len(expected):
+    if len(following.seen) < len(expected) and not following.killed:
         broken(f"{following.who} saw {len(following.seen)} of {len(expected)} events")
     for wanted, (when, position, id) in zip(expected, following.seen, strict=False):
         if position != wanted or history.events[position - 1].id != id:

@@ -23,7 +23,7 @@ from tests.oracles.history import (
     check,
 )
 
-Tale = tuple[list[Stored], list[Attempt], list[Following]]
+Tale = tuple[list[Stored], list[Attempt], list[Following], set[str]]
 
 
 def attempt(began: int, ended: int, *writes: tuple[str, int, str], **rest: Any) -> Attempt:
@@ -36,8 +36,8 @@ def appended(first: int, last: int, *versions: int, repeated: bool = False) -> t
     return ("appended", first, last, versions, repeated)
 
 
-def seen(*ids: str, after: int = 0, when: int = 100) -> Following:
-    return Following("f", after, tuple((when, after + index, id) for index, id in enumerate(ids, 1)))
+def seen(*ids: str, after: int = 0, when: int = 100, killed: bool = False) -> Following:
+    return Following("f", after, tuple((when, after + index, id) for index, id in enumerate(ids, 1)), killed)
 
 
 def tale() -> Tale:
@@ -57,17 +57,18 @@ def tale() -> Tale:
         attempt(30, 60, ("y", ANY, "ag"), answer=("id", 1)),
         attempt(30, NEVER, ("y", 1, "h")),
     ]
-    return events, attempts, [seen("a", "b", "c", "d"), seen("d", after=3)]
+    followings = [seen("a", "b", "c", "d"), seen("d", after=3), seen("a", "b", killed=True)]
+    return events, attempts, followings, {"ab", "cd"}
 
 
 def test_is_content_with_what_may_be() -> None:
     check(*tale())
-    check([], [], [])
+    check([], [], [], [])
 
 
 def test_takes_an_unanswered_append_for_what_is_there() -> None:
-    events, attempts, _ = tale()
-    check([*events, Stored(5, "y", 2, "t", "h")], attempts, [])
+    events, attempts, _, marks = tale()
+    check([*events, Stored(5, "y", 2, "t", "h")], attempts, [], marks | {"h"})
 
 
 def answer(index: int, *, to: tuple[Any, ...] | None = None, **changes: Any) -> Callable[[Tale], Tale]:
@@ -85,11 +86,11 @@ def answer(index: int, *, to: tuple[Any, ...] | None = None, **changes: Any) -> 
 
 def events(*change: Stored, drop: int = 0) -> Callable[[Tale], Tale]:
     """Doctor the log: take events from its end, and add some."""
-    return lambda told: ([*told[0][: len(told[0]) - drop], *change], told[1], [])
+    return lambda told: ([*told[0][: len(told[0]) - drop], *change], told[1], [], told[3])
 
 
 def followed(following: Following) -> Callable[[Tale], Tale]:
-    return lambda told: (told[0], told[1], [following])
+    return lambda told: (told[0], told[1], [following], told[3])
 
 
 DOCTORED: dict[str, tuple[Callable[[Tale], Tale], str]] = {
@@ -103,7 +104,7 @@ DOCTORED: dict[str, tuple[Callable[[Tale], Tale], str]] = {
     "a gap in a stream": (events(Stored(5, "y", 3, "t", "h")), "5 is version 3 of y, after 1"),
     "an event that was refused": (events(Stored(5, "x", 4, "t", "e")), "the append at 5 expected x at 2"),
     "an event that was only refused": (
-        lambda told: ([*told[0], Stored(5, "y", 2, "t", "h")], answer(6, to=("id", 9))(told)[1], []),
+        lambda told: ([*told[0], Stored(5, "y", 2, "t", "h")], answer(6, to=("id", 9))(told)[1], [], told[3]),
         "only refused",
     ),
     "order against real time": (
@@ -140,6 +141,9 @@ DOCTORED: dict[str, tuple[Callable[[Tale], Tale], str]] = {
         "repeated the append at 1 and was refused",
     ),
     "a repetition refused for its ids": (answer(2, to=("id", 1)), "refused for its ids"),
+    "state that is lost": (lambda told: (*told[:3], {"ab"}), "'cd'"),
+    "state of what was refused": (lambda told: (*told[:3], {"ab", "cd", "e"}), "'e'"),
+    "a killed follower that missed one": (followed(seen("b", killed=True)), "saw b at 1"),
     "a follower that missed one": (followed(seen("a", "c", "d")), "saw 3 of 4"),
     "a follower that swapped two": (followed(seen("a", "c", "b", "d")), "saw c at 2 where 2 was next"),
     "a follower that saw one twice": (followed(seen("a", "b", "b", "c")), "saw b at 3"),
@@ -166,7 +170,7 @@ def long_tale(size: int) -> Tale:
         for event in stored
     ]  # fmt: skip
     follower = Following("f", 0, tuple((NEVER, event.position, event.id) for event in stored))
-    return stored, attempts, [follower]
+    return stored, attempts, [follower], {event.id for event in stored}
 
 
 def lines_run(what: Callable[[], object]) -> int:
