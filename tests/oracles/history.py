@@ -141,7 +141,7 @@ def check(
     for following in followings:
         check_following(history, following)
     if wrong := {mark_of(items) for items in history.places}.symmetric_difference(marks):
-        broken(f"events without their state, or state without its events: {wrong}")
+        broken(f"{len(wrong)} times events without their state or state without its events: {min(wrong)!r}")
 
 
 def check_positions(events: list[Stored]) -> None:
