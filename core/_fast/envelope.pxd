@@ -5,12 +5,13 @@ from core._fast.event_layout cimport *
 
 # Write a draft's stored record to `to` (stored_size bytes, any alignment: MDB_RESERVE's memory will do) and its
 # hash (HASH_SIZE bytes) to `hash_out`. `previous_hash` NULL: zeros, for position 1; it may be `hash_out` itself.
-# `time_ns` is the commit's time; a draft with a time of its own keeps that. Returns the bytes written.
+# `time_ns` is the commit's time; a draft with a time of its own keeps that. `previous_position` is that of the
+# stream's event before it, 0: there is none. Returns the bytes written.
 # SAFETY: the stream's name is valid UTF-8 of 1 to MOST_NAME bytes (check_stream).
 cdef Py_ssize_t finish_record(char* to, const char* draft, Py_ssize_t draft_size,
                               const char* stream, Py_ssize_t stream_size,
                               uint64_t position, uint64_t version, int64_t time_ns,
-                              const char* previous_hash, char* hash_out) noexcept nogil
+                              uint64_t previous_position, const char* previous_hash, char* hash_out) noexcept nogil
 
 # Look at a stored record as a reader would, and return a Damage. `position` 0: whichever it says.
 # Without `verify` the CRC is taken on trust; what is then read stays within the record all the same.

@@ -52,6 +52,8 @@ class Event(Envelope):
     @property
     def previous_hash(self) -> bytes: ...
     @property
+    def previous_position(self) -> int: ...
+    @property
     def hash(self) -> bytes: ...
     def opened(self, data: bytes) -> Event: ...
 
@@ -74,7 +76,13 @@ class Draft(Envelope):
     @property
     def time_ns(self) -> int | None: ...
     def finish(
-        self, stream: str, position: int, version: int, time_ns: int, previous_hash: bytes | None = None
+        self,
+        stream: str,
+        position: int,
+        version: int,
+        time_ns: int,
+        previous_hash: bytes | None = None,
+        previous_position: int = 0,
     ) -> Event: ...
 
 def read_event(record: Buffer, verify: bool = True, *, position: int = 0) -> Event: ...

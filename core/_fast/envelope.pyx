@@ -62,7 +62,7 @@ cdef inline void store64(char* at, uint64_t number) noexcept nogil:
 cdef Py_ssize_t finish_record(char* to, const char* draft, Py_ssize_t draft_size,
                               const char* stream, Py_ssize_t stream_size,
                               uint64_t position, uint64_t version, int64_t time_ns,
-                              const char* previous_hash, char* hash_out) noexcept nogil:
+                              uint64_t previous_position, const char* previous_hash, char* hash_out) noexcept nogil:
     cdef Py_ssize_t size = stored_size(draft_size, stream_size)
     memcpy(to, draft, HEAD_SIZE)
     memcpy(to + HEAD_SIZE, stream, stream_size)
@@ -72,6 +72,7 @@ cdef Py_ssize_t finish_record(char* to, const char* draft, Py_ssize_t draft_size
     if <int64_t>load64(draft + AT_TIME) == TIME_OF_COMMIT:
         store64(to + AT_TIME, <uint64_t>time_ns)
     memcpy(to + AT_PREVIOUS_HASH, previous_hash if previous_hash != NULL else ZEROS, HASH_SIZE)
+    store64(to + AT_PREVIOUS_POSITION, previous_position)
     store16(to + AT_STREAM_SIZE, <uint16_t>stream_size)
     store32(to + AT_CRC, crc32c(0, to + AT_FORMAT, size - AT_FORMAT))
     blake2b_256(to, size, hash_out)
@@ -298,6 +299,11 @@ cdef class Event(Envelope):
         return (self.start() + AT_PREVIOUS_HASH)[:HASH_SIZE]
 
     @property
+    def previous_position(self):
+        """Return the position of its stream's event before it; 0: it is the stream's first."""
+        return load64(self.start() + AT_PREVIOUS_POSITION)
+
+    @property
     def hash(self):
         """Return the hash of the record, 32 bytes: the next one's ``previous_hash``."""
         cdef char[HASH_SIZE] out
@@ -371,10 +377,11 @@ cdef class Draft(Envelope):
         cdef int64_t time_ns = <int64_t>load64(self.start() + AT_TIME)
         return None if time_ns == TIME_OF_COMMIT else time_ns
 
-    def finish(self, stream, position, version, time_ns, bytes previous_hash=None):
+    def finish(self, stream, position, version, time_ns, bytes previous_hash=None, previous_position=0):
         """Return the event that this becomes in a log; ``time_ns`` is the commit's.
 
-        Without a previous hash, which is 32 bytes long, it is the log's first. Raises TypeError and EventInvalid.
+        Without a previous hash, which is 32 bytes long, it is the log's first; without the position of its
+        stream's event before it, the stream's. Raises TypeError and EventInvalid.
         """
         cdef Span name = check_stream(stream)
         cdef const char* previous = NULL
@@ -386,11 +393,12 @@ cdef class Draft(Envelope):
         cdef uint64_t at = <uint64_t>whole(position, "the position", 1, INT64_MAX)
         cdef uint64_t number = <uint64_t>whole(version, "the version", 1, INT64_MAX)
         cdef int64_t now = whole(time_ns, "time_ns", -INT64_MAX, INT64_MAX)
+        cdef uint64_t before = <uint64_t>whole(previous_position, "the previous position", 0, INT64_MAX)
         cdef Py_ssize_t size = PyBytes_GET_SIZE(self.held)
         cdef Event event = Event.__new__(Event)
         event.held = PyBytes_FromStringAndSize(NULL, stored_size(size, name.size))
         finish_record(PyBytes_AS_STRING(event.held), self.start(), size, name.data, name.size, at, number, now,
-                      previous, hash_out)
+                      before, previous, hash_out)
         return event
 
     def __repr__(self):
@@ -409,5 +417,5 @@ def finish_repeatedly(Draft draft not None, stream, Py_ssize_t times):
     memset(chain, 0, HASH_SIZE)
     with nogil:
         for i in range(times):
-            finish_record(to, start, size, name.data, name.size, i + 1, i + 1, i, chain, chain)
+            finish_record(to, start, size, name.data, name.size, i + 1, i + 1, i, i, chain, chain)
     return read_event(held)

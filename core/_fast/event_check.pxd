@@ -2,6 +2,7 @@
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 
 from core._fast.event_names cimport Name, NameTable
+from core._fast.event_streams cimport Stream
 from core._fast.event_pages cimport PageFile, Tree, TreeWalk
 from core._fast.mdb cimport Val
 
@@ -13,7 +14,7 @@ cdef enum Kind:                # of tables
     VALUES                     # of `state` and `keys`
     STREAMS
     TAGS
-    RUNS
+    MARKS
     POSTINGS
     IDS
     EVENTS
@@ -22,7 +23,7 @@ cdef struct Tally:             # a set of entries, whatever their order: a sum o
     uint64_t sum, count
 
 cdef enum:                     # what there is a tally of
-    OF_RUNS
+    OF_MARKS
     OF_POSTINGS
     OF_IDS
     TALLIES
@@ -30,6 +31,7 @@ cdef enum:                     # what there is a tally of
 cdef class Names:              # the names of a table, and by their numbers
     cdef NameTable table       # SAFETY: owned
     cdef Name** by_id          # SAFETY: owned; from 1
+    cdef Stream* heads         # SAFETY: owned; of streams: what their table says
     cdef uint64_t most         # ids are not greater
 
 cdef class LogCheck:
@@ -51,7 +53,8 @@ cdef class LogCheck:
     # Of the segment under way
     cdef uint64_t first, last              # positions
     cdef uint64_t position                 # the next event's
-    cdef bint oldest, whole                # it is the first kept; no segment was ever dropped
+    cdef uint64_t oldest_kept              # position
+    cdef bint whole                        # no segment was ever dropped
     cdef bint chained                      # `hash` is that of the record before
     cdef char[HASH_BYTES] hash
     cdef uint64_t entry_id, entry_next     # of the index entry before: its stream or tag, and where that ends
@@ -66,16 +69,20 @@ cdef class LogCheck:
     cdef object place(self)
     cdef object broken(self, str table)
     cdef object page_problem(self)
-    cdef object look_for_unused(self, Names names, str table, bint all_used)
+    cdef object compare_heads(self)
+    cdef object look_for_unused(self)
 
     cdef int take(self, const Val* key, Val* value) noexcept nogil
     cdef int find(self, const char* what, uint64_t at) noexcept nogil
-    cdef int take_name(self, Names names, const Val* key, const Val* value) noexcept nogil
-    cdef int take_run(self, const Val* key, const Val* value) noexcept nogil
+    cdef int take_stream(self, const Val* key, const Val* value) noexcept nogil
+    cdef int take_tag(self, const Val* key, const Val* value) noexcept nogil
+    cdef int take_name(self, Names names, const Val* key, uint64_t number) noexcept nogil
+    cdef int take_mark(self, const Val* key, const Val* value) noexcept nogil
     cdef int take_posting(self, const Val* key, const Val* value) noexcept nogil
     cdef int take_id(self, const Val* key, const Val* value) noexcept nogil
     cdef int take_event(self, const Val* key, const Val* value) noexcept nogil
     cdef int take_places(self, const char* record) noexcept nogil
+    cdef int check_order(self, const Name* stream, uint64_t version, uint64_t before) noexcept nogil
     cdef int take_index_name(self, const char* prefix, uint32_t prefix_size, const char* text,
                              Py_ssize_t size) noexcept nogil
     cdef void count(self, Tally* tally, uint64_t one, uint64_t other, uint64_t position) noexcept nogil

@@ -18,12 +18,14 @@ from core._fast.crc32c cimport crc32c
 from core._fast.envelope cimport check_record
 from core._fast.event_append cimport MOST_INDEX_NAME
 from core._fast.event_catalogue cimport get_u64
+from core._fast.event_env cimport open_identity
 from core._fast.event_layout cimport (
-    AT_ID, AT_PREVIOUS_HASH, AT_VERSION, CRC_WRONG, FORMAT_UNKNOWN, ID_SIZE, MOST_NAME, PLACE_WRONG, SOUND,
-    Span, load32, load64, next_tag, stream_of, tags_of, type_of,
+    AT_ID, AT_PREVIOUS_HASH, AT_PREVIOUS_POSITION, AT_VERSION, CRC_WRONG, FORMAT_UNKNOWN, ID_SIZE, MOST_NAME,
+    PLACE_WRONG, SOUND, Span, load64, next_tag, stream_of, tags_of, type_of,
 )
 from core._fast.event_names cimport clear_names, know_name
 from core._fast.event_pages cimport TREE_SIZE, WALK_BROKEN, WALK_END, read_tree, walk_tree
+from core._fast.event_streams cimport MARK_EVERY, MARK_KEY, MARK_SIZE, Stream, open_stream, open_tag
 from core._fast.event_values cimport open_value
 from core._fast.siphash cimport siphash
 
@@ -33,7 +35,7 @@ cdef enum:
 
 cdef dict KINDS = {
     "state": VALUES, "keys": VALUES, "streams": STREAMS, "tags": TAGS,
-    "s": RUNS, "t": POSTINGS, "i": IDS, "e": EVENTS,
+    "s": MARKS, "t": POSTINGS, "i": IDS, "e": EVENTS,
 }
 cdef set TABLES = {"meta", "streams", "keys", "state", "tags"}
 cdef set META = {b"catalogue", b"format", b"lmdb", b"log"}
@@ -49,12 +51,14 @@ cdef class Names:
     def __cinit__(self, uint64_t most):
         self.most = most
         self.by_id = <Name**>calloc(<size_t>most + 1, sizeof(Name*))
-        if self.by_id == NULL:
+        self.heads = <Stream*>calloc(<size_t>most + 1, sizeof(Stream))
+        if self.by_id == NULL or self.heads == NULL:
             raise MemoryError
 
     def __dealloc__(self):
         clear_names(&self.table)
         free(self.by_id)
+        free(self.heads)
 
 
 cdef class LogCheck:
@@ -160,11 +164,11 @@ cdef class LogCheck:
             return "its entries are not those of an event log"
         if held[b"format"] not in FORMATS or held[b"lmdb"] not in LIBRARIES:
             return f"format {held[b'format']!r} of LMDB {held[b'lmdb']!r} is not known"
-        if len(held[b"log"]) != ID_SIZE:
-            return "the log's own id is not whole"
+        self.identity = open_identity(held[b"log"])
+        if self.identity is None:
+            return "the checksum of the log's own id is not that of its bytes"
         self.format = held[b"format"].decode()
         self.library = held[b"lmdb"].decode()
-        self.identity = held[b"log"]
         return self.read_catalogue(held[b"catalogue"])
 
     cdef object read_catalogue(self, bytes text):
@@ -222,8 +226,8 @@ cdef class LogCheck:
         if index == 0 and number == 1 and before != bytes(HASH_BYTES):
             self.findings.append((f"segment {number}", "there is a record before the first"))
         self.chained = True
-        self.oldest = index == 0
         self.whole = self.segments[0][0] == 1
+        self.oldest_kept = self.segments[0][1]
         self.position = self.first = first
         self.last = first + tree.entries - 1
         self.comparable = True
@@ -252,9 +256,8 @@ cdef class LogCheck:
 
     cdef object place(self):
         """Say in words where something was found."""
-        if self.kind == EVENTS or not self.at:
-            return f"event {self.at}" if self.at else self.table
-        return f"{self.table}, entry for {self.at}"
+        told = "event" if self.kind == EVENTS else f"{self.table}, entry for"
+        return f"{told} {self.at}" if self.at else self.table
 
     cdef object broken(self, str table):
         """Note what the pages of a table have."""
@@ -276,19 +279,34 @@ cdef class LogCheck:
 
     def end(self):
         """Look for what nothing led to: streams and tags without events, pages in no place."""
-        self.look_for_unused(self.streams, "streams", True)
-        self.look_for_unused(self.tags, "tags", self.segments[0][0] == 1)
+        self.compare_heads()
+        self.look_for_unused()
         if self.file.unmet_pages and not self.findings:
             self.findings.append(("pages", f"{self.file.unmet_pages} pages are neither used nor free"))
 
-    cdef object look_for_unused(self, Names names, str table, bint all_used):
-        """Note names that no event has."""
+    cdef object compare_heads(self):
+        """Hold the places of streams to their last events; those without any must have been dropped."""
         cdef uint64_t index
-        if self.findings or not all_used:
+        cdef Name* name
+        cdef Stream* head
+        if self.findings:
             return
-        for index in range(1, names.most + 1):
-            if names.by_id[index].epoch == 0:
-                self.findings.append((f"{table}, number {index}", "no event has this name"))
+        for index in range(1, self.streams.most + 1):
+            name = self.streams.by_id[index]
+            head = &self.streams.heads[index]
+            if name.epoch and (head.version != name.version or head.position != name.position):
+                self.findings.append((f"streams, number {index}", "its last event stands elsewhere"))
+            elif name.epoch == 0 and (self.whole or head.position >= self.oldest_kept):
+                self.findings.append((f"streams, number {index}", "no event has this name"))
+
+    cdef object look_for_unused(self):
+        """Note a name of a type or a tag that no event has."""
+        cdef uint64_t index
+        if self.findings or not self.whole:
+            return
+        for index in range(1, self.tags.most + 1):
+            if self.tags.by_id[index].epoch == 0:
+                self.findings.append((f"tags, number {index}", "no event has this name"))
                 return
 
     # -- one entry after another ------------------------------------------------------------------------------
@@ -313,20 +331,34 @@ cdef class LogCheck:
             return self.take_id(key, value)
         if self.kind == POSTINGS:
             return self.take_posting(key, value)
-        if self.kind == RUNS:
-            return self.take_run(key, value)
+        if self.kind == MARKS:
+            return self.take_mark(key, value)
         if self.kind == STREAMS:
-            return self.take_name(self.streams, key, value)
+            return self.take_stream(key, value)
         if self.kind == TAGS:
-            return self.take_name(self.tags, key, value)
+            return self.take_tag(key, value)
         return self.find("a value's checksum is not that of its bytes", 0) if open_value(key, value) else 0
 
-    cdef int take_name(self, Names names, const Val* key, const Val* value) noexcept nogil:
+    cdef int take_stream(self, const Val* key, const Val* value) noexcept nogil:
+        cdef Stream head
+        cdef int code
+        if open_stream(key, value, &head):
+            return self.find("the checksum of a stream's place is not that of its bytes", 0)
+        code = self.take_name(self.streams, key, head.id)
+        if code == 0:
+            if head.version == 0 or head.position == 0:
+                return self.find("there is no place for a stream's last event", head.id)
+            self.streams.heads[head.id] = head
+        return code
+
+    cdef int take_tag(self, const Val* key, const Val* value) noexcept nogil:
         cdef uint64_t number
+        if open_tag(key, value, &number):
+            return self.find("the checksum of a name's number is not that of its bytes", 0)
+        return self.take_name(self.tags, key, number)
+
+    cdef int take_name(self, Names names, const Val* key, uint64_t number) noexcept nogil:
         cdef Name* name
-        if value.size != 8:
-            return self.find("a name has no number", 0)
-        number = load64(<const char*>value.data)
         if not 1 <= number <= names.most or names.by_id[number] != NULL:
             return self.find("a name's number is out of range, or another's", number)
         name = know_name(&names.table, <const char*>key.data, <uint32_t>key.size)
@@ -336,32 +368,13 @@ cdef class LogCheck:
         names.by_id[number] = name
         return 0
 
-    cdef int take_run(self, const Val* key, const Val* value) noexcept nogil:
-        cdef uint64_t stream, version, position
-        cdef uint32_t count, index
-        cdef Name* name
-        if key.size != 16 or value.size != 12:
+    cdef int take_mark(self, const Val* key, const Val* value) noexcept nogil:
+        cdef uint64_t stream, version
+        if key.size != MARK_KEY or value.size != MARK_SIZE:
             return self.find("an entry has an impossible size", 0)
         stream = get_u64(key.data)
         version = get_u64(<const char*>key.data + 8)
-        position = load64(<const char*>value.data)
-        count = load32(<const char*>value.data + 8)
-        if not 1 <= stream <= self.streams.most or self.streams.by_id[stream] == NULL:
-            return self.find("there is no stream of this number", stream)
-        name = self.streams.by_id[stream]
-        if version == 0 or stream == self.entry_id and version != self.entry_next:
-            return self.find("the versions of a stream do not go on where they were", stream)
-        if count == 0:
-            if not self.oldest or self.whole or position != self.first or stream == self.entry_id:
-                return self.find("a stream's head stands where none is", stream)
-            name.version = version - 1
-            name.epoch = 1
-        elif position < self.first or position > self.last or count > self.last - position + 1:
-            return self.find("events are named that the segment does not have", stream)
-        self.entry_id = stream
-        self.entry_next = version + count
-        for index in range(count):
-            self.count(&self.told[OF_RUNS], stream, version + index, position + index)
+        self.count(&self.told[OF_MARKS], stream, version, load64(<const char*>value.data))
         return 0
 
     cdef int take_posting(self, const Val* key, const Val* value) noexcept nogil:
@@ -445,19 +458,31 @@ cdef class LogCheck:
         cdef int code
         if name == NULL or name.id == 0:
             return self.find("its stream is not in the table of streams", self.position - 1)
-        if version != name.version + 1 and (name.epoch or self.whole):
-            code = self.find("its version does not follow that of its stream's event before it", self.position - 1)
-            name.version = version
-            return code
+        code = self.check_order(name, version, load64(record + AT_PREVIOUS_POSITION))
         name.version = version
+        name.position = self.position - 1
         name.epoch = 1
-        self.count(&self.held[OF_RUNS], name.id, version, self.position - 1)
+        if code:
+            return code
+        if version % MARK_EVERY == 0:
+            self.count(&self.held[OF_MARKS], name.id, version, name.position)
         text = type_of(record)
         code = self.take_index_name("type:", 5, text.data, text.size)
         while code == 0 and rest.size:
             text = next_tag(&rest)
             code = self.take_index_name("tag:", 4, text.data, text.size)
         return code
+
+    cdef int check_order(self, const Name* stream, uint64_t version, uint64_t before) noexcept nogil:
+        """Hold what an event says of the one before it in its stream to what was met; that may have been dropped."""
+        if stream.epoch or self.whole:
+            if version != stream.version + 1:
+                return self.find("its version does not follow that of its stream's event before it", self.position - 1)
+            if before != stream.position:
+                return self.find("it names another event than the one before it in its stream", self.position - 1)
+        elif version == 0 or (version == 1) != (before == 0) or before >= self.oldest_kept:
+            return self.find("it names an event before it in its stream that cannot be", self.position - 1)
+        return 0
 
     cdef int take_index_name(self, const char* prefix, uint32_t prefix_size, const char* text,
                              Py_ssize_t size) noexcept nogil:

@@ -54,3 +54,6 @@ cdef class EventEnv:
 # Open, or with DB_CREATE make, the four databases of a segment.
 cdef int open_segment(Txn* txn, Segment* segment, unsigned int flags) noexcept nogil
 cdef int read_last_id(Txn* txn, Segment* segment) noexcept nogil   # the greatest event id, into it
+
+# The log's id, as it stands under `log` with its checksum; None: it is damaged.
+cdef bytes open_identity(bytes stored)

@@ -13,13 +13,16 @@ environment must not be open twice in a process: closing one would drop the file
 import os
 
 from libc.errno cimport EIO, ENOMEM
-from libc.stdint cimport int64_t, uint64_t
+from libc.stdint cimport int64_t, uint32_t, uint64_t
 from libc.stdio cimport snprintf
 from libc.stdlib cimport calloc, free
 from libc.string cimport memcpy, memset, strlen
 
-from core._fast.event_catalogue cimport MOST_SEGMENTS, Segment, read_catalogue, read_revision, write_catalogue
-from core._fast.event_layout cimport ID_SIZE
+from core._fast.crc32c cimport crc32c
+from core._fast.event_catalogue cimport (
+    MOST_SEGMENTS, Segment, htole32, read_catalogue, read_revision, write_catalogue,
+)
+from core._fast.event_layout cimport ID_SIZE, load32
 from core._fast.event_trouble cimport (
     CATALOGUE_STALE, LOG_CLOSED, LOG_DAMAGED, LOG_POISONED, LOG_READ_ONLY, is_full, raise_opening,
     raise_reading, raise_writing,
@@ -177,12 +180,15 @@ cdef class EventEnv:
             else:
                 parts.append((<const char*>found.data)[:found.size])
         self.end_read(txn)
-        form, library, self.identity = parts
-        if form != b"%d" % FORMAT or not library.startswith(LMDB_SERIES) or len(self.identity) != IDENTITY_SIZE:
+        form, library, identity = parts
+        if form != b"%d" % FORMAT or not library.startswith(LMDB_SERIES):
             raise LogUnreadable(
                 f"{path}: format {form.decode(errors='replace') or 'unknown'} of LMDB "
                 f"{library.decode(errors='replace') or 'unknown'}; this reads format {FORMAT} of {LMDB_SERIES.decode()}"
             )
+        self.identity = open_identity(identity)
+        if self.identity is None:
+            raise LogUnreadable(f"{path}: the log's own id is damaged; `agora log verify` tells what else is")
         return 0
 
     cdef int refuse(self, int code, bint writing) except -1:
@@ -427,7 +433,8 @@ cdef class EventEnv:
         cdef Txn* txn
         cdef Val key = Val(6, <char*>"format")
         cdef Val value = Val(1, <char*>"1")
-        cdef char[IDENTITY_SIZE] identity
+        cdef char[IDENTITY_SIZE + 4] identity      # and its checksum
+        cdef uint32_t sum
         cdef Segment* segment = &self.catalogue.segments[0]
         cdef int code = mdb.txn_begin(self.env, NULL, 0, &txn)
         if code:
@@ -439,7 +446,9 @@ cdef class EventEnv:
             if getrandom(identity, IDENTITY_SIZE, 0) != IDENTITY_SIZE:
                 code = EIO
             code = code or put_text(txn, self.meta, "lmdb", SERIES, strlen(SERIES))
-            code = code or put_text(txn, self.meta, "log", identity, IDENTITY_SIZE)
+            sum = htole32(crc32c(0, identity, IDENTITY_SIZE))
+            memcpy(identity + IDENTITY_SIZE, &sum, 4)
+            code = code or put_text(txn, self.meta, "log", identity, IDENTITY_SIZE + 4)
             memset(segment, 0, sizeof(Segment))
             segment.number = 1
             segment.first = 1
@@ -462,6 +471,13 @@ cdef class EventEnv:
         if self.env != NULL:
             mdb.env_close(self.env)
             self.env = NULL
+
+
+cdef bytes open_identity(bytes stored):
+    cdef const char* at = stored
+    if len(stored) == IDENTITY_SIZE + 4 and crc32c(0, at, IDENTITY_SIZE) == load32(at + IDENTITY_SIZE):
+        return stored[:IDENTITY_SIZE]
+    return None
 
 
 cdef int put_text(Txn* txn, Dbi table, const char* name, const char* text, size_t size) noexcept nogil:

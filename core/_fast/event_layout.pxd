@@ -28,12 +28,13 @@ cdef enum:                     # offsets in a record; all numbers are little-end
     AT_CORRELATION = 48        # 16 bytes, zeros: none
     AT_CAUSATION = 64          # 16 bytes, zeros: none
     AT_PREVIOUS_HASH = 80      # 32 bytes, zeros for position 1
-    AT_STREAM_SIZE = 112       # u16
-    AT_TYPE_SIZE = 114         # u16
-    AT_ACTOR_SIZE = 116        # u16
-    AT_TAGS_SIZE = 118         # u16
-    AT_DATA_SIZE = 120         # u32
-    HEAD_SIZE = 124            # then: stream, type, actor, tags, data
+    AT_PREVIOUS_POSITION = 112     # u64, of its stream's event before it; 0: it is the first
+    AT_STREAM_SIZE = 120       # u16
+    AT_TYPE_SIZE = 122         # u16
+    AT_ACTOR_SIZE = 124        # u16
+    AT_TAGS_SIZE = 126         # u16
+    AT_DATA_SIZE = 128         # u32
+    HEAD_SIZE = 132            # then: stream, type, actor, tags, data
 
 cdef enum Codec:
     CODEC_BYTES = 0

@@ -7,10 +7,11 @@ cdef enum:
 cdef struct Name:
     Name* next                 # in the same bucket
     uint64_t hash
-    uint64_t epoch             # id and version were looked up in this epoch of the writer, else they are unknown
+    uint64_t epoch             # what stands below was looked up in this epoch of the writer, else they are unknown
     uint64_t id                # 0: not stored yet
-    uint64_t version           # of a stream: its head
-    uint64_t batch             # of a tag: the batch that its two postings belong to
+    uint64_t version           # of a stream: its last event's
+    uint64_t position          # of a stream: its last event's
+    uint64_t batch             # that wrote to the stream; of a tag: that its two postings belong to
     uint32_t first_posting     # index, or NO_POSTING
     uint32_t last_posting
     uint32_t size

@@ -25,8 +25,8 @@ cdef void free_found(Found* found) noexcept nogil
 
 # Each returns 0 or a code; `found` holds what it came to before that.
 cdef int find_range(EventEnv env, uint64_t first, bint backwards, Found* found) noexcept nogil
-cdef int find_stream(EventEnv env, const char* stream, uint32_t size, uint64_t first, bint backwards,
-                     Found* found) noexcept nogil
+cdef int find_events_of(EventEnv env, const char* stream, uint32_t size, uint64_t first, bint backwards,
+                        Found* found) noexcept nogil
 cdef int find_matching(EventEnv env, const QueryPart* query, uint64_t after, Found* found) noexcept nogil
 cdef int find_last(EventEnv env, uint64_t* position) noexcept nogil
 cdef int find_version(EventEnv env, const char* stream, uint32_t size, uint64_t* version) noexcept nogil

@@ -13,7 +13,10 @@ from core._fast.envelope cimport check_record
 from core._fast.event_append cimport TagPart
 from core._fast.event_catalogue cimport Segment, find_segment, get_u64, put_u64
 from core._fast.event_layout cimport SOUND
-from core._fast.event_streams cimport Run, find_head, find_id, seek_run, seek_run_from, step_run
+from core._fast.event_streams cimport (
+    MARK_EVERY, Stream, StreamWalk, begin_stream_walk, end_stream_walk, find_mark, find_stream, find_tag, step_down,
+    walk_to,
+)
 from core._fast.event_tags cimport NOWHERE, Search, begin_search, end_search, next_match
 from core._fast.event_values cimport open_value
 from core._fast.event_trouble cimport ENOUGH, LOG_DAMAGED
@@ -129,70 +132,77 @@ cdef int find_range(EventEnv env, uint64_t first, bint backwards, Found* found) 
     return 0 if code == ENOUGH else code
 
 
-cdef int find_stream(EventEnv env, const char* stream, uint32_t size, uint64_t first, bint backwards,
-                     Found* found) noexcept nogil:
+cdef int find_events_of(EventEnv env, const char* stream, uint32_t size, uint64_t first, bint backwards,
+                        Found* found) noexcept nogil:
     cdef Txn* txn
-    cdef uint64_t number
-    cdef int index
+    cdef Stream head
+    cdef StreamWalk walk
     cdef int code = env.begin_read(&txn)
     if code:
         return code
-    code = find_id(txn, env.streams, stream, size, &number)
-    if code == 0 and number:
-        index = env.catalogue.count - 1
-        if not backwards:
-            code = segment_of_version(txn, &env.catalogue, number, first, &index)
-        while code == 0 and 0 <= index < env.catalogue.count:
-            code = take_runs(txn, &env.catalogue.segments[index], number, first, backwards, found)
-            index += -1 if backwards else 1
+    code = find_stream(txn, env.streams, stream, size, &head)
+    if code == 0 and head.id:
+        begin_stream_walk(&walk, txn, &env.catalogue)
+        if backwards:
+            code = take_down(&walk, &head, first, found)
+        else:
+            code = take_up(&walk, &head, max(first, <uint64_t>1), found)
+        end_stream_walk(&walk)
     env.end_read(txn)
     return 0 if code == ENOUGH else code
 
 
-cdef int segment_of_version(Txn* txn, const Catalogue* catalogue, uint64_t stream, uint64_t version,
-                            int* index) noexcept nogil:
-    """Find the newest segment with a run that begins at a version or before it; else the oldest."""
-    cdef Cursor* cursor
-    cdef Run run
-    cdef int code = MDB_NOTFOUND
-    while code == MDB_NOTFOUND and index[0] > 0:
-        code = mdb.cursor_open(txn, catalogue.segments[index[0]].streams, &cursor)
-        if code == 0:
-            code = seek_run(cursor, stream, version, &run)
-            mdb.cursor_close(cursor)
-        if code == MDB_NOTFOUND:
-            index[0] -= 1
+cdef int find_above(StreamWalk* walk, const Stream* head, uint64_t version, int* index, Stream* at) noexcept nogil:
+    """Find a place of a stream not far above a version: a mark in segments from `index` on, or the head."""
+    cdef int code
+    at[0] = head[0]
+    if head.version < MARK_EVERY or head.version - head.version % MARK_EVERY < version:
+        return 0
+    code = find_mark(walk.txn, walk.catalogue, version, index, at)
     return 0 if code == MDB_NOTFOUND else code
 
 
-cdef int take_runs(Txn* txn, const Segment* segment, uint64_t stream, uint64_t first, bint backwards,
-                   Found* found) noexcept nogil:
-    """Take a stream's events in a segment, from the version `first` on, or from it down."""
-    cdef Cursor* runs
-    cdef Cursor* events
-    cdef Run run
-    cdef uint64_t skip
-    cdef int code = mdb.cursor_open(txn, segment.streams, &runs)
-    if code:
-        return code
-    code = mdb.cursor_open(txn, segment.events, &events)
-    if code:
-        mdb.cursor_close(runs)
-        return code
-    code = seek_run(runs, stream, first, &run)
-    if code == MDB_NOTFOUND and not backwards:
-        code = seek_run_from(runs, stream, first, &run)
-    while code == 0:
-        if run.count and backwards:
-            skip = min(first - run.version, <uint64_t>run.count - 1)
-            code = take_events(events, run.position + skip, run.position, True, found)
-        elif run.count and run.version + run.count > first:
-            skip = first - run.version if first > run.version else 0
-            code = take_events(events, run.position + skip, run.position + run.count - 1, False, found)
-        code = code or step_run(runs, stream, backwards, &run)
-    mdb.cursor_close(events)
-    mdb.cursor_close(runs)
+cdef int take_down(StreamWalk* walk, const Stream* head, uint64_t first, Found* found) noexcept nogil:
+    """Take a stream's events from a version down."""
+    cdef Stream at
+    cdef Val record
+    cdef uint64_t position
+    cdef int index = 0
+    cdef int code = find_above(walk, head, first, &index, &at)
+    while code == 0 and at.version > first:
+        code = step_down(walk, &at)
+    while code == 0 and at.version:
+        position = at.position
+        code = step_down(walk, &at) or walk_to(walk, position, &record) or take_event(found, &record, position)
     return 0 if code == MDB_NOTFOUND else code
+
+
+cdef int take_up(StreamWalk* walk, const Stream* head, uint64_t first, Found* found) noexcept nogil:
+    """Take a stream's events from a version up: in stretches, whose positions are found from above."""
+    cdef uint64_t[MARK_EVERY] positions
+    cdef Stream at
+    cdef Val record
+    cdef uint64_t above
+    cdef int count
+    cdef int index = 0
+    cdef int code = 0
+    while code == 0 and first <= head.version:
+        code = find_above(walk, head, first, &index, &at)
+        above = at.version
+        count = 0
+        while code == 0 and at.version >= first:
+            if count == MARK_EVERY:
+                return LOG_DAMAGED
+            positions[count] = at.position
+            code = step_down(walk, &at)
+            count += 1 if code == 0 else 0
+        if code == MDB_NOTFOUND:        # what is below was dropped
+            code = 0
+        while code == 0 and count:
+            count -= 1
+            code = walk_to(walk, positions[count], &record) or take_event(found, &record, positions[count])
+        first = above + 1
+    return code
 
 
 cdef int find_matching(EventEnv env, const QueryPart* query, uint64_t after, Found* found) noexcept nogil:
@@ -228,7 +238,7 @@ cdef int know_tags(Txn* txn, EventEnv env, const QueryPart* query, uint64_t* ids
         for tag in range(query.items[item].count):
             part = &query.items[item].tags[tag]
             if code == 0:
-                code = find_id(txn, env.tags, part.text, part.size, ids)
+                code = find_tag(txn, env.tags, part.text, part.size, ids)
             ids += 1
     return code
 
@@ -263,14 +273,13 @@ cdef int find_last(EventEnv env, uint64_t* position) noexcept nogil:
 
 cdef int find_version(EventEnv env, const char* stream, uint32_t size, uint64_t* version) noexcept nogil:
     cdef Txn* txn
-    cdef uint64_t number
+    cdef Stream head
     cdef int code = env.begin_read(&txn)
     version[0] = 0
     if code:
         return code
-    code = find_id(txn, env.streams, stream, size, &number)
-    if code == 0 and number:
-        code = find_head(txn, &env.catalogue, number, version)
+    code = find_stream(txn, env.streams, stream, size, &head)
+    version[0] = head.version
     env.end_read(txn)
     return code
 

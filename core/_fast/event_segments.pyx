@@ -1,12 +1,11 @@
 """Begin and drop segments: the parts of an event log that are kept, and go, as a whole.
 
 Rules: a segment begins where the one before ends, and knows the hash of the record before its first, so the
-chain can be checked when that record is gone. Only the oldest is dropped, never the one that is written to. What
-a dropped segment alone knew of a stream, its head, goes to the next one. Event ids go with their events.
+chain can be checked when that record is gone. Only the oldest is dropped, never the one that is written to.
+Event ids go with their events; the heads of streams stay.
 core/_fast/event_store calls.
 """
 
-from libc.stdint cimport uint64_t
 from libc.string cimport memmove, memset
 
 from core._fast.blake2b cimport blake2b_256
@@ -14,10 +13,9 @@ from core._fast.event_catalogue cimport (
     MOST_SEGMENTS, Catalogue, Segment, get_u64, write_catalogue,
 )
 from core._fast.event_env cimport open_segment, read_last_id
-from core._fast.event_streams cimport Run, put_run, read_run, seek_run
 from core._fast.event_trouble cimport LOG_DAMAGED
 from core._fast.mdb cimport (
-    CURSOR_FIRST, CURSOR_LAST, CURSOR_NEXT, DB_CREATE, MDB_MAP_FULL, MDB_NOTFOUND, Cursor, Txn, Val, mdb,
+    CURSOR_LAST, DB_CREATE, MDB_MAP_FULL, MDB_NOTFOUND, Cursor, Txn, Val, mdb,
 )
 
 
@@ -93,7 +91,7 @@ cdef int drop_oldest(EventEnv env, uint32_t number, bint* dropped) noexcept nogi
         if catalogue.count < 2 or catalogue.segments[0].number != number:
             env.abort(txn)
             return 0
-        code = carry_heads(txn, catalogue) or drop_databases(txn, &catalogue.segments[0])
+        code = drop_databases(txn, &catalogue.segments[0])
         if code == 0:
             catalogue.count -= 1
             memmove(catalogue.segments, catalogue.segments + 1, catalogue.count * sizeof(Segment))
@@ -107,46 +105,3 @@ cdef int drop_databases(Txn* txn, const Segment* segment) noexcept nogil:
             or mdb.drop(txn, segment.streams, 1)
             or mdb.drop(txn, segment.tags, 1)
             or mdb.drop(txn, segment.ids, 1))
-
-
-cdef int carry_heads(Txn* txn, const Catalogue* catalogue) noexcept nogil:
-    """Keep the heads of the streams that only the oldest segment knows of."""
-    cdef Cursor* cursor
-    cdef Val key, value
-    cdef Run run
-    cdef Run head
-    cdef int code = mdb.cursor_open(txn, catalogue.segments[0].streams, &cursor)
-    if code:
-        return code
-    head.stream = 0
-    code = mdb.cursor_get(cursor, &key, &value, CURSOR_FIRST)
-    while code == 0:
-        code = read_run(&key, &value, &run)
-        if code == 0 and head.stream != run.stream:
-            code = carry_head(txn, catalogue, &head)
-        head = run
-        code = code or mdb.cursor_get(cursor, &key, &value, CURSOR_NEXT)
-    mdb.cursor_close(cursor)
-    return carry_head(txn, catalogue, &head) if code == MDB_NOTFOUND else code
-
-
-cdef int carry_head(Txn* txn, const Catalogue* catalogue, const Run* head) noexcept nogil:
-    cdef Cursor* cursor
-    cdef Run run
-    cdef int index
-    cdef int code
-    if head.stream == 0:
-        return 0
-    for index in range(1, catalogue.count):
-        code = mdb.cursor_open(txn, catalogue.segments[index].streams, &cursor)
-        if code:
-            return code
-        code = seek_run(cursor, head.stream, <uint64_t>-1, &run)
-        mdb.cursor_close(cursor)
-        if code != MDB_NOTFOUND:
-            return code
-    run.stream = head.stream
-    run.version = head.version + head.count
-    run.position = catalogue.segments[1].first
-    run.count = 0
-    return put_run(txn, &catalogue.segments[1], &run)

@@ -21,7 +21,7 @@ from core._fast.event_append cimport Append, Query
 from core._fast.event_catalogue cimport Segment
 from core._fast.event_layout cimport SOUND
 from core._fast.event_reader cimport (
-    Piece, find_last, find_matching, find_range, find_stream, find_value, find_values, find_version,
+    Piece, find_events_of, find_last, find_matching, find_range, find_value, find_values, find_version,
     free_found,
 )
 from core._fast.event_segments cimport begin_segment, drop_oldest
@@ -207,7 +207,7 @@ cdef class EventStore:
         found.most = limit
         found.most_bytes = max_bytes
         with nogil:
-            code = find_stream(env, name.data, <uint32_t>name.size, version, backwards, &found)
+            code = find_events_of(env, name.data, <uint32_t>name.size, version, backwards, &found)
         return self.events(&found, code)
 
     def read_matching(self, Query query not None, uint64_t after=0, uint32_t limit=1000, *, size_t max_bytes=1 << 20):

@@ -1,27 +1,43 @@
-# A stream's place in the log: its id, its head, and the positions of its events.
+# A stream's place in the log: its id, its head, and where to begin among its events.
 from libc.stdint cimport uint32_t, uint64_t
 
 from core._fast.event_catalogue cimport Catalogue, Segment
 from core._fast.mdb cimport Cursor, Dbi, Txn, Val
 
 cdef enum:
-    RUN_KEY = 16               # stream id, first version
-    RUN_SIZE = 12              # first position, count
+    NAME_SIZE = 12             # of a tag's value: CRC, id
+    STREAM_SIZE = 28           # CRC, id, version, position
+    MARK_KEY = 16              # stream id, version
+    MARK_SIZE = 8              # position
+    MARK_EVERY = 64            # versions
 
-cdef struct Run:               # events of one stream that stand next to each other
-    uint64_t stream            # its id
-    uint64_t version           # of the first
-    uint64_t position          # of the first
-    uint32_t count             # 0: only says that versions up to the one before were used
+cdef struct Stream:            # zeroed: there is none
+    uint64_t id
+    uint64_t version           # of its last event
+    uint64_t position          # of its last event, also when that was dropped
 
 # Each returns 0, or a code; MDB_NOTFOUND where nothing is found.
-cdef int find_id(Txn* txn, Dbi table, const char* text, uint32_t size, uint64_t* found) noexcept nogil    # 0: none
-cdef int add_id(Txn* txn, Dbi table, const char* text, uint32_t size, uint64_t value) noexcept nogil
-cdef int find_head(Txn* txn, const Catalogue* catalogue, uint64_t stream, uint64_t* version) noexcept nogil
-cdef int put_run(Txn* txn, const Segment* segment, const Run* run) noexcept nogil
-# The run of the stream that holds `version`, or begins before it; moves the cursor there.
-cdef int seek_run(Cursor* cursor, uint64_t stream, uint64_t version, Run* run) noexcept nogil
-cdef int step_run(Cursor* cursor, uint64_t stream, bint backwards, Run* run) noexcept nogil
-# The first run of the stream from `version` on.
-cdef int seek_run_from(Cursor* cursor, uint64_t stream, uint64_t version, Run* run) noexcept nogil
-cdef int read_run(const Val* key, const Val* value, Run* run) noexcept nogil
+cdef int find_tag(Txn* txn, Dbi tags, const char* text, uint32_t size, uint64_t* found) noexcept nogil    # 0: none
+cdef int add_tag(Txn* txn, Dbi tags, const char* text, uint32_t size, uint64_t id) noexcept nogil
+cdef int find_stream(Txn* txn, Dbi streams, const char* text, uint32_t size, Stream* found) noexcept nogil
+cdef int put_stream(Txn* txn, Dbi streams, const char* text, uint32_t size, const Stream* stream) noexcept nogil
+cdef int open_tag(const Val* key, const Val* value, uint64_t* found) noexcept nogil
+cdef int open_stream(const Val* key, const Val* value, Stream* found) noexcept nogil
+
+cdef int put_mark(Txn* txn, const Segment* segment, const Stream* at) noexcept nogil
+# The stream's first mark at a version or beyond it, in the segments from `index` on; moves `index` there.
+cdef int find_mark(Txn* txn, const Catalogue* catalogue, uint64_t version, int* index, Stream* at) noexcept nogil
+
+
+cdef struct StreamWalk:        # from one event of a stream to another, within a transaction
+    Txn* txn
+    const Catalogue* catalogue
+    Cursor* cursor             # of the segment at `index`; NULL: none is open
+    int index
+
+cdef void begin_stream_walk(StreamWalk* walk, Txn* txn, const Catalogue* catalogue) noexcept nogil
+# Find the record at a position; MDB_NOTFOUND: it was dropped.
+cdef int walk_to(StreamWalk* walk, uint64_t position, Val* record) noexcept nogil
+# Go to the event before, after a look whether this one stands where it should; before the first: zeros.
+cdef int step_down(StreamWalk* walk, Stream* at) noexcept nogil
+cdef void end_stream_walk(StreamWalk* walk) noexcept nogil

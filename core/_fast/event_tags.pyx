@@ -4,7 +4,7 @@
 
 Numbers in keys are big-endian, distances are varints. An entry holds what one commit added, and ends when it
 would no longer fit into a page. Rule: entries of a tag do not overlap, so that any position is found by one search.
-core/_fast/event_writer packs, event_writer, event_reader and event_verify search.
+core/_fast/event_writer packs, event_writer, event_reader search.
 """
 
 from libc.errno cimport ENOMEM

@@ -7,8 +7,7 @@ from core._fast.event_env cimport EventEnv
 from core._fast.event_layout cimport ID_SIZE
 from core._fast.event_names cimport Name, NameTable
 from core._fast.event_postings cimport Postings
-from core._fast.event_streams cimport Run
-from core._fast.mdb cimport Cursor, Dbi, Txn
+from core._fast.mdb cimport Cursor, Txn
 
 cdef class EventWriter:
     cdef EventEnv env
@@ -30,8 +29,8 @@ cdef class EventWriter:
     cdef int64_t now_ns
     cdef uint64_t stored       # the last position before the batch
     cdef bint changed          # something was written
-    cdef Run run               # not put yet; `count` 0: none
-    cdef Name* run_name
+    cdef Name** written        # SAFETY: owned; the streams that the batch wrote to
+    cdef uint32_t written_count, written_room
     cdef Postings postings     # SAFETY: owned
     cdef Name** asked          # SAFETY: owned; the names of a condition's tags, all items', in order
     cdef uint64_t* asked_ids   # SAFETY: owned; their ids
@@ -59,6 +58,6 @@ cdef class EventWriter:
     cdef int _write_state(self, AppendPart* part) noexcept nogil
     cdef int _index(self, const DraftPart* draft) noexcept nogil
     cdef int _post(self, const char* prefix, uint32_t prefix_size, const char* text, uint32_t size) noexcept nogil
-    cdef int _end_run(self) noexcept nogil
+    cdef int _will_write(self, Name* stream) noexcept nogil
     cdef int _finish(self) noexcept nogil
-    cdef int _know(self, NameTable* table, Dbi names, const char* text, uint32_t size, Name** found) noexcept nogil
+    cdef int _know(self, NameTable* table, const char* text, uint32_t size, Name** found) noexcept nogil

@@ -24,7 +24,9 @@ from core._fast.event_names cimport clear_names, know_name
 from core._fast.event_postings cimport (
     add_posting, begin_postings, find_posting, free_postings, put_postings,
 )
-from core._fast.event_streams cimport add_id, find_head, find_id, put_run
+from core._fast.event_streams cimport (
+    MARK_EVERY, Stream, add_tag, find_stream, find_tag, put_mark, put_stream,
+)
 from core._fast.event_tags cimport NOWHERE, Search, begin_search, end_search, next_match
 from core._fast.event_values cimport put_value
 from core._fast.event_trouble cimport LOG_DAMAGED, SEGMENT_OVER
@@ -48,6 +50,7 @@ cdef class EventWriter:
         clear_names(&self.tags)
         free_postings(&self.postings)
         free(self.asked)
+        free(self.written)
         free(self.asked_ids)
 
     cdef int commit(self, AppendPart** appends, Py_ssize_t count, int64_t now_ns) noexcept nogil:
@@ -88,8 +91,7 @@ cdef class EventWriter:
         cdef int code = 0
         self.segment = &self.env.catalogue.segments[self.env.catalogue.count - 1]
         self.changed = False
-        self.run.count = 0
-        self.run_name = NULL
+        self.written_count = 0
         begin_postings(&self.postings)
         if txn != self.next_txn or self.env.catalogue.revision != self.revision:
             code = self._recall()
@@ -144,19 +146,23 @@ cdef class EventWriter:
         self.tag_count = stat.entries
         return code
 
-    cdef int _know(self, NameTable* table, Dbi names, const char* text, uint32_t size, Name** found) noexcept nogil:
+    cdef int _know(self, NameTable* table, const char* text, uint32_t size, Name** found) noexcept nogil:
         """Find what is remembered of a name, and its id, 0 if it is not stored."""
         cdef Name* name = know_name(table, text, size)
+        cdef Stream head
         cdef int code
         found[0] = name
         if name == NULL:
             return ENOMEM
         if name.epoch == self.epoch:
             return 0
-        code = find_id(self.txn, names, text, size, &name.id)
-        name.version = 0
-        if code == 0 and table == &self.streams and name.id:
-            code = find_head(self.txn, &self.env.catalogue, name.id, &name.version)
+        if table == &self.streams:
+            code = find_stream(self.txn, self.env.streams, text, size, &head)
+            name.version = head.version
+            name.position = head.position
+            name.id = head.id
+        else:
+            code = find_tag(self.txn, self.env.tags, text, size, &name.id)
         if code == 0:
             name.epoch = self.epoch
         return code
@@ -237,7 +243,7 @@ cdef class EventWriter:
         for target in range(part.write_count):
             write = &part.targets[target]
             if write.count == 0:
-                code = self._know(&self.streams, self.env.streams, write.stream, write.size, &write.name)
+                code = self._know(&self.streams, write.stream, write.size, &write.name)
                 if code:
                     return code
                 write.version = write.name.version
@@ -276,7 +282,7 @@ cdef class EventWriter:
         cdef int code
         for index in range(part.target_count):
             target = &part.targets[index]
-            code = self._know(&self.streams, self.env.streams, target.stream, target.size, &target.name)
+            code = self._know(&self.streams, target.stream, target.size, &target.name)
             if code:
                 return code
             if target.expected == EXPECT_ANY:
@@ -334,7 +340,7 @@ cdef class EventWriter:
         for item in range(query.count):
             for index in range(query.items[item].count):
                 tag = &query.items[item].tags[index]
-                code = self._know(&self.tags, self.env.tags, tag.text, tag.size, &self.asked[count])
+                code = self._know(&self.tags, tag.text, tag.size, &self.asked[count])
                 if code:
                     return code
                 self.asked_ids[count] = self.asked[count].id
@@ -371,10 +377,8 @@ cdef class EventWriter:
         for target in range(part.write_count):
             write = &part.targets[target]
             name = write.name
-            if write.count and name.id == 0:
-                name.id = self.stream_count + 1
-                code = add_id(self.txn, self.env.streams, name.text, name.size, name.id)
-                self.stream_count += 1
+            if write.count:
+                code = self._will_write(name)
             for _count in range(write.count):
                 if code == 0:
                     code = self._write_event(&part.drafts[index], name)
@@ -385,21 +389,34 @@ cdef class EventWriter:
         part.last = self.position
         return self._write_state(part)
 
+    cdef int _will_write(self, Name* stream) noexcept nogil:
+        """Note that a stream's head changes in this batch."""
+        cdef void* grown
+        cdef uint32_t room
+        if stream.batch == self.postings.batch:
+            return 0
+        if self.written_count == self.written_room:
+            room = 2 * self.written_room or 64
+            grown = realloc(self.written, room * sizeof(Name*))
+            if grown == NULL:
+                return ENOMEM
+            self.written = <Name**>grown
+            self.written_room = room
+        if stream.id == 0:
+            self.stream_count += 1
+            stream.id = self.stream_count
+        stream.batch = self.postings.batch
+        self.written[self.written_count] = stream
+        self.written_count += 1
+        return 0
+
     cdef int _write_event(self, const DraftPart* draft, Name* stream) noexcept nogil:
         cdef char[8] place
         cdef Val key = Val(8, &place[0])
         cdef Val room = Val(<size_t>stored_size(draft.size, stream.size), NULL)
+        cdef Stream at
         cdef int code
-        if self.run_name != stream:
-            code = self._end_run()
-            if code:
-                return code
-            self.run_name = stream
-            self.run.stream = stream.id
-            self.run.version = stream.version + 1
-            self.run.position = self.position + 1
         self.changed = True
-        self.run.count += 1
         self.position += 1
         stream.version += 1
         put_u64(place, self.position)
@@ -407,8 +424,12 @@ cdef class EventWriter:
         if code:
             return LOG_DAMAGED if code == MDB_KEYEXIST else code
         finish_record(<char*>room.data, draft.record, draft.size, stream.text, stream.size, self.position,
-                      stream.version, self.now_ns, self.hash, self.hash)
+                      stream.version, self.now_ns, stream.position, self.hash, self.hash)
+        stream.position = self.position
         code = self._write_id(draft.record + AT_ID)
+        if code == 0 and stream.version % MARK_EVERY == 0:
+            place_of(stream, &at)
+            code = put_mark(self.txn, self.segment, &at)
         return code or self._index(draft)
 
     cdef int _write_id(self, const char* event_id) noexcept nogil:
@@ -451,23 +472,29 @@ cdef class EventWriter:
         cdef int code
         memcpy(index_name, prefix, prefix_size)
         memcpy(&index_name[prefix_size], text, size)
-        code = self._know(&self.tags, self.env.tags, index_name, prefix_size + size, &name)
+        code = self._know(&self.tags, index_name, prefix_size + size, &name)
         return code or add_posting(&self.postings, name, self.position)
 
-    cdef int _end_run(self) noexcept nogil:
-        cdef int code = put_run(self.txn, self.segment, &self.run) if self.run.count else 0
-        self.run.count = 0
-        return code
-
     cdef int _finish(self) noexcept nogil:
-        """Write the indexes of the batch."""
+        """Write the heads of the batch's streams, and its indexes."""
         cdef Name* name
+        cdef Stream head
         cdef uint32_t index
-        cdef int code = self._end_run()
+        cdef int code = 0
+        for index in range(self.written_count):
+            name = self.written[index]
+            place_of(name, &head)
+            code = code or put_stream(self.txn, self.env.streams, name.text, name.size, &head)
         for index in range(self.postings.tag_count):
             name = self.postings.tags[index]
             if code == 0 and name.id == 0:
                 self.tag_count += 1
                 name.id = self.tag_count
-                code = add_id(self.txn, self.env.tags, name.text, name.size, name.id)
+                code = add_tag(self.txn, self.env.tags, name.text, name.size, name.id)
         return code or put_postings(&self.postings, self.txn, self.segment)
+
+
+cdef inline void place_of(const Name* stream, Stream* at) noexcept nogil:
+    at.id = stream.id
+    at.version = stream.version
+    at.position = stream.position

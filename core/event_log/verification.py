@@ -5,16 +5,15 @@ can lead it astray; it looks at one snapshot, and others may go on writing meanw
 pages again until it is over, so under many commits the file grows). `agora log verify` and `backup` call.
 
 What a flipped bit is found by: of a record, its checksum, its hash in the next one, its place and version; of
-an index, that both sides name the same; of values, their checksums; of the file's structure, that every page
-is used once, in order, and counted. What no check can see, for nothing else says the same:
+an index, that both sides name the same; of values and names, their checksums; of the file's structure, that
+every page is used once, in order, and counted. What no check can see, for nothing else says the same:
 
 * free pages, the room between the entries of a page and behind a long value, the byte that evens out a node;
 * the older of the two meta pages, but for its number, form and list of free pages; in the newer one how far
   the file may grow;
-* a key that parts two pages, as long as it parts them rightly; which transaction freed a page, within bounds;
-* the log's own id; names and heads of streams, and names of types and tags, whose last event was dropped.
+* a key that parts two pages, as long as it parts them rightly; which transaction freed a page, within bounds.
 
-None but the last changes what is read.
+None of it changes what is read.
 """
 
 from __future__ import annotations

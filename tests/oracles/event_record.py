@@ -11,8 +11,8 @@ FORMAT = 1
 NONE = bytes(16)
 FIRST = bytes(32)  # the previous hash of position 1
 # after the CRC: format, codec, schema version, position, version, time, id, correlation, causation, previous
-# hash, then the lengths of stream, type, actor, tags and data
-HEAD = struct.Struct("<BBHQQq16s16s16s32sHHHHI")
+# hash, previous position of the stream, then the lengths of stream, type, actor, tags and data
+HEAD = struct.Struct("<BBHQQq16s16s16s32sQHHHHI")
 TAG_END = "\x1f"
 
 
@@ -32,6 +32,7 @@ class Record:
     correlation_id: bytes | None = None
     causation_id: bytes | None = None
     previous_hash: bytes = FIRST
+    previous_position: int = 0
     actor: str = ""
     tags: tuple[str, ...] = ()
 
@@ -56,6 +57,7 @@ def encode(record: Record) -> bytes:
         record.correlation_id or NONE,
         record.causation_id or NONE,
         record.previous_hash,
+        record.previous_position,
         *map(len, parts),
     )
     checked = head + b"".join(parts)
@@ -67,9 +69,9 @@ def decode(stored: bytes) -> Record:
     if len(stored) < 4 + HEAD.size:
         raise ValueError("too short")
     checked = stored[4:]
-    format_, codec, schema, position, version, time_ns, id_, correlation, causation, previous, *sizes = (
-        HEAD.unpack_from(checked)
-    )
+    head = HEAD.unpack_from(checked)
+    format_, codec, schema, position, version, time_ns, id_, correlation, causation = head[:9]
+    previous, previous_position, *sizes = head[9:]
     if int.from_bytes(stored[:4], "little") != crc32c(checked):
         raise ValueError("checksum")
     if format_ != FORMAT:
@@ -94,6 +96,7 @@ def decode(stored: bytes) -> Record:
         None if correlation == NONE else correlation,
         None if causation == NONE else causation,
         previous,
+        previous_position,
         actor,
         tuple(tags.split(TAG_END)) if tags else (),
     )

@@ -10,8 +10,6 @@ from core._fast.event_append import ANY, Append
 from core._fast.event_store import DAY_NS, EventStore
 
 START = 1_700_000_000 * 10**9 // DAY_NS * DAY_NS
-# What nothing else in the log says again once its events are dropped.
-FORGOTTEN = {b"gone", b"type:Gone"}
 
 
 def write_small_log(path: Path, *, dropped: bool = False, seed: int = 5) -> None:
@@ -19,6 +17,7 @@ def write_small_log(path: Path, *, dropped: bool = False, seed: int = 5) -> None
     rng = random.Random(seed)
     with EventStore(str(path), segment_days=1, now_ns=START) as store:
         store.commit([Append([("gone", ANY, [Draft("Gone", b"x", codec=BYTES)])])], START)
+        store.commit([Append([("long", ANY, [Draft("Long", b"x", codec=BYTES) for _ in range(150)])])], START)
         for day, commits, size in ((0, 3, 20), (1, 4, 20), (2, 1, 2100)):
             for _ in range(commits):
                 appends = [some_append(rng, size) for _ in range(2)]

@@ -59,6 +59,7 @@ STORED = oracle.Record(
     previous_hash=bytes(range(32)),
     actor="alice",
     tags=("market:7", "user:1"),
+    previous_position=2,
 )
 BY_HAND = oracle.encode(STORED)
 
@@ -80,7 +81,7 @@ def draft_of(record: oracle.Record, time_ns: int | None = None) -> Draft:
 
 def finish(record: oracle.Record) -> Event:
     place = (record.stream, record.position, record.version, record.time_ns)
-    return draft_of(record).finish(*place, record.previous_hash)
+    return draft_of(record).finish(*place, record.previous_hash, record.previous_position)
 
 
 def raw(identifier: uuid.UUID | None) -> bytes | None:
@@ -101,6 +102,7 @@ def told_by(event: Event) -> oracle.Record:
         correlation_id=raw(event.correlation_id),
         causation_id=raw(event.causation_id),
         previous_hash=event.previous_hash,
+        previous_position=event.previous_position,
         actor=event.actor,
         tags=event.tags,
     )
@@ -159,8 +161,8 @@ def test_stands_on_the_disk_as_the_format_says() -> None:
     assert BY_HAND[4:8] == bytes([1, MSGPACK, 1, 0])
     assert struct.unpack_from("<QQq", BY_HAND, 8) == (7, 3, 1_800_000_000_123_456_789)
     assert (BY_HAND[32:48], BY_HAND[48:80], BY_HAND[80:112]) == (ID, bytes(32), bytes(range(32)))
-    assert struct.unpack_from("<HHHHI", BY_HAND, 112) == (8, 11, 5, 15, len(STORED.data))
-    assert BY_HAND[124:].startswith(b"market-7OrderPlacedalicemarket:7\x1fuser:1")
+    assert struct.unpack_from("<QHHHHI", BY_HAND, 112) == (2, 8, 11, 5, 15, len(STORED.data))
+    assert BY_HAND[132:].startswith(b"market-7OrderPlacedalicemarket:7\x1fuser:1")
     assert finish(STORED).record == BY_HAND
 
 
@@ -174,7 +176,9 @@ def test_records_hang_together_by_their_hashes() -> None:
     event = draft_of(STORED).finish("market-7", 1, 1, 0)
     assert event.previous_hash == bytes(32)
     for position in range(2, 51):
-        event = draft_of(STORED).finish("market-7", position, position, position - 1, event.hash)
+        event = draft_of(STORED).finish(
+            "market-7", position, position, position - 1, event.hash, position - 1
+        )
     assert event == last
 
 
@@ -191,7 +195,7 @@ def test_every_single_flipped_bit_is_found() -> None:
 @pytest.mark.parametrize("size", range(len(BY_HAND)))
 @pytest.mark.parametrize("verify", [True, False])
 def test_refuses_a_record_cut_anywhere(size: int, verify: bool) -> None:
-    told = "less than its first 124" if size < 124 else f"its parts need {len(BY_HAND)} bytes, it has {size}"
+    told = "less than its first 132" if size < 132 else f"its parts need {len(BY_HAND)} bytes, it has {size}"
     with pytest.raises(EventDamaged, match=told):
         read_event(BY_HAND[:size], verify)
 
@@ -204,7 +208,7 @@ def test_refuses_a_record_that_something_follows(more: int, verify: bool) -> Non
 
 
 @pytest.mark.parametrize(
-    ("at", "form", "largest"), [(112, "<H", 65535), (118, "<H", 65535), (120, "<I", (1 << 32) - 1)]
+    ("at", "form", "largest"), [(120, "<H", 65535), (126, "<H", 65535), (128, "<I", (1 << 32) - 1)]
 )
 def test_reads_nothing_beyond_a_record_whose_lengths_lie(at: int, form: str, largest: int) -> None:
     with pytest.raises(EventDamaged, match="its parts need"):
@@ -218,14 +222,14 @@ def test_refuses_noise(noise: bytes) -> None:
             read_event(stored)
 
 
-@given(st.binary(min_size=119, max_size=119), st.binary(max_size=64))
+@given(st.binary(min_size=127, max_size=127), st.binary(max_size=64))
 def test_stays_within_any_bytes_taken_on_trust(head: bytes, rest: bytes) -> None:
-    stored = bytearray(b"\0\0\0\0\1" + head[:107] + bytes(12) + rest)
+    stored = bytearray(b"\0\0\0\0\1" + head[:115] + bytes(12) + rest)
     sizes = [byte % 20 for byte in head[-4:]]
     left = len(rest) - sum(sizes)
     if left < 0:
         sizes, left = [0] * 4, len(rest)
-    struct.pack_into("<HHHHI", stored, 112, *sizes, left)
+    struct.pack_into("<HHHHI", stored, 120, *sizes, left)
     event = read_event(bytes(stored), verify=False)
     for name in ("stream", "type", "actor", "tags"):
         with suppress(EventDamaged):
