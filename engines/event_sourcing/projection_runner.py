@@ -2,8 +2,8 @@
 
 Rules: an event counts once in the table, in order; one that its fold cannot take stops the projection
 visibly, or is parked if so defined; it is never left out silently. The table is the running process's own;
-its image is saved with its position in one append, by the process that may. Queries read `table`, and wait
-with `wait_for`.
+its image is saved with its position (engines/event_sourcing/projection_saver), by the process that may.
+Queries read `table`, and wait with `wait_for`.
 """
 
 from __future__ import annotations
@@ -16,22 +16,15 @@ from typing import Generic, Literal
 import msgspec
 
 from core._fast.envelope import Event
-from core._fast.event_append import Append
 from core.event_log.errors import LogClosed
 from core.event_log.log import EventLog
-from engines.event_sourcing.checkpoint import (
-    CheckpointDamaged,
-    Parked,
-    joined,
-    read_checkpoint,
-    read_head,
-    state_of,
-)
+from engines.event_sourcing.checkpoint import CheckpointDamaged, Parked, read_checkpoint
 from engines.event_sourcing.clock import Clock, SystemClock, within
 from engines.event_sourcing.projection import Projection, ProjectionBehind, ProjectionUnready, Table
+from engines.event_sourcing.projection_saver import SAVE_EVENTS, SAVE_SECONDS, ProjectionSaver
+from engines.event_sourcing.retry import told
 
 PAGE = 500  # events folded without giving the loop a turn: a few milliseconds
-SAVE_EVENTS = 100_000
 
 logger = logging.getLogger("agora.event_sourcing")
 RunnerState = Literal["stopped", "catching up", "live", "paused", "recovering", "failed"]
@@ -49,18 +42,20 @@ class ProjectionStatus(msgspec.Struct, frozen=True):
     position: int
     lag_events: int
     lag_seconds: float
-    saved: int  # position of the image
+    saved: int  # position of the image; save_error: why there is no newer one
     parked: list[Parked]
     failed_position: int = 0
     error: str = ""
     rebuild: int | None = None
     rebuild_error: str = ""
+    save_error: str = ""
 
 
 class ProjectionRunner(Generic[Table]):
     """Run a projection on a log.
 
     saves: tells whether this process may save the image
+    save_events, save_seconds: after which a changed table's image is saved, whatever comes first
     """
 
     def __init__(
@@ -71,16 +66,23 @@ class ProjectionRunner(Generic[Table]):
         clock: Clock | None = None,
         saves: Callable[[], bool] = lambda: True,
         save_events: int = SAVE_EVENTS,
+        save_seconds: float = SAVE_SECONDS,
     ) -> None:
         self.projection = projection
         self._log = log
         self._clock = clock or SystemClock()
-        self._saves = saves
-        self._save_events = save_events
+        self._saver = ProjectionSaver(
+            log,
+            projection,
+            lambda: (self._table, self._position, list(self._parked.values())),
+            clock=self._clock,
+            allowed=saves,
+            events=save_events,
+            seconds=save_seconds,
+        )
         self._state: RunnerState = "stopped"
         self._table: Table | None = None
         self._position = 0
-        self._saved = 0
         self._parked: dict[int, Parked] = {}
         self._failed: tuple[int, str] = (0, "")
         self._task: asyncio.Task[None] | None = None
@@ -128,11 +130,12 @@ class ProjectionRunner(Generic[Table]):
             self._position,
             max(last - self._position, 0),
             max(lag, 0.0),
-            self._saved,
+            self._saver.saved,
             list(self._parked.values()),
             *self._failed,
             self._rebuilt,
             self._rebuild_error,
+            self._saver.error,
         )
 
     # -- for whoever runs it ------------------------------------------------------------------------------
@@ -149,7 +152,7 @@ class ProjectionRunner(Generic[Table]):
         await _end(self._rebuilding)
         await self.pause()
         self._state = "stopped"
-        await self.save()
+        await self._saver.close()
 
     async def pause(self) -> None:
         """Stop taking events; queries go on. `start` goes on from here."""
@@ -170,22 +173,8 @@ class ProjectionRunner(Generic[Table]):
         await _end(self._rebuilding)
 
     async def save(self) -> None:
-        """Save the image, if this process may and there is something new."""
-        if self._table is None or self._position == self._saved or not self._saves():
-            return
-        image = joined(self.projection.image(self._table))
-        before = read_head(self._log, self.projection.name)
-        state = state_of(
-            self.projection.name,
-            self.projection.schema,
-            position := self._position,
-            image,
-            list(self._parked.values()),
-            self._clock.now_ns(),
-            before.chunks if before is not None else 0,
-        )
-        await self._log.submit(Append(state=state))
-        self._saved = position
+        """Save the image, if this process may and there is something new; a failure is in the status."""
+        await self._saver.save()
 
     # -- folding -----------------------------------------------------------------------------------------
 
@@ -193,15 +182,16 @@ class ProjectionRunner(Generic[Table]):
         try:
             if self._table is None:
                 await self._recover(None)
+            self._arrive(self._position)
             async for page in self._log.follow(self._position, self.projection.where, PAGE):
-                try:
-                    self._fold(self._table, page.events)
-                except Exception:
-                    if not await self._single_out(page.events):
-                        return
-                self._arrive(page.reached)
-                if self._position - self._saved >= self._save_events:
-                    await self.save()
+                async with self._saver.still:
+                    try:
+                        self._fold(self._table, page.events)
+                    except Exception:
+                        if not await self._single_out(page.events):
+                            return
+                    self._arrive(page.reached)
+                    await self._saver.moved(page.reached)
         except LogClosed:
             self._state = "stopped"
         except Exception as error:
@@ -244,12 +234,11 @@ class ProjectionRunner(Generic[Table]):
 
     def _park(self, event: Event, error: Exception) -> None:
         logger.error("projection %s parks the event at %d: %s", self.projection.name, event.position, error)
-        reason = f"{type(error).__name__}: {error}"
-        self._parked[event.position] = Parked(event.position, event.type, event.stream, reason)
+        self._parked[event.position] = Parked(event.position, event.type, event.stream, told(error))
 
     def _fail(self, position: int, error: Exception) -> None:
         logger.error("projection %s stops at %d: %s", self.projection.name, position, error, exc_info=error)
-        self._state, self._failed = "failed", (position, f"{type(error).__name__}: {error}")
+        self._state, self._failed = "failed", (position, told(error))
         self._task = None
 
     async def _recover(self, until: int | None, more: list[Event] | None = None) -> None:
@@ -272,7 +261,7 @@ class ProjectionRunner(Generic[Table]):
             if saved is not None and (until is None or saved.head.position <= until):
                 table = self.projection.restore(saved.pieces)
                 self._parked |= {parked.position: parked for parked in saved.head.parked}
-                self._saved = saved.head.position
+                self._saver.saved = saved.head.position
                 return table, saved.head.position
         except CheckpointDamaged as error:
             logger.error("the image of projection %s is left aside: %s", name, error)
@@ -293,7 +282,7 @@ class ProjectionRunner(Generic[Table]):
             self._swap(table, position)
         except Exception as error:
             logger.error("projection %s cannot be made anew: %s", self.projection.name, error)
-            self._rebuild_error = f"after {self._rebuilt}: {type(error).__name__}: {error}"
+            self._rebuild_error = f"after {self._rebuilt}: {told(error)}"
         finally:
             self._rebuilding, self._rebuilt = None, None
 
@@ -304,7 +293,7 @@ class ProjectionRunner(Generic[Table]):
             self._task.cancel()  # it waits, or it would not be this one's turn
             self._task = None
         state = self._state
-        self._table, self._saved = table, 0
+        self._table, self._saver.saved = table, 0
         self._arrive(position)
         if idle:
             self._state = state

@@ -12,6 +12,7 @@ import msgspec
 import pytest
 
 from core._fast.envelope import Draft, Event
+from core._fast.event_append import ANY, Append
 from core.event_log.filter import Filter
 from core.event_log.log import EventLog
 from engines import market
@@ -19,6 +20,7 @@ from engines.event_sourcing.command_bus import CommandBus
 from engines.event_sourcing.projection import Projection, ProjectionBehind, fold_by_type
 from engines.event_sourcing.projection_runner import PAGE, ProjectionRunner
 from engines.market.views import VIEWS, Portfolios, view_image, view_of_image
+from tests.engines.event_sourcing.manual_clock import ManualClock, eventually
 from tests.engines.event_sourcing.market_domain import MARKET, order
 from tests.engines.event_sourcing.test_command_bus import furnish
 
@@ -177,7 +179,23 @@ async def test_rests_while_it_is_paused(log: EventLog) -> None:
     runner.start()
     await caught_up(runner, log)
     assert runner.table == Counter("AA")
+    await runner.pause()
+    runner.start()
+    await until(runner, "live")
     await runner.stop()
+
+
+async def test_is_there_as_soon_as_its_image_is(log: EventLog) -> None:
+    await fill(log, "A")
+    first = ProjectionRunner(log, counting(Folding()))
+    first.start()
+    await caught_up(first, log)
+    await first.stop()
+    second = ProjectionRunner(log, counting(Folding()))
+    second.start()
+    await second.wait_for(1, PATIENCE)
+    assert second.status().state == "live"
+    await second.stop()
 
 
 async def test_serves_the_old_table_while_it_makes_a_new_one(log: EventLog) -> None:
@@ -248,4 +266,97 @@ async def test_folds_the_markets_views(log: EventLog) -> None:
         expected.apply(market.decode_event(event.data))
     assert view_image(runner.table) == view_image(expected)
     await bus.close()
+    await runner.stop()
+
+
+async def test_saves_a_changed_table_some_seconds_later(log: EventLog) -> None:
+    clock = ManualClock()
+    runner = ProjectionRunner(log, counting(Folding()), clock=clock, save_seconds=30.0)
+    runner.start()
+    await fill(log, "A")
+    await caught_up(runner, log)
+    await clock.advance(29.0)
+    assert runner.status().saved == 0
+    await fill(log, "B")
+    await caught_up(runner, log)
+    await clock.advance(1.0)
+    await eventually(lambda: runner.status().saved == 2)
+    assert clock.waiting == []
+    await fill(log, "A")
+    await caught_up(runner, log)
+    await clock.advance(30.0)
+    await eventually(lambda: runner.status().saved == 3)
+    second = ProjectionRunner(log, counting(folding := Folding()))
+    second.start()
+    await caught_up(second, log)
+    assert (second.table, folding.seen) == (Counter({"A": 2, "B": 1}), 0)
+    await second.stop()
+    await runner.stop()
+
+
+async def test_saves_by_time_once_it_may(log: EventLog) -> None:
+    clock, may = ManualClock(), False
+    runner = ProjectionRunner(log, counting(Folding()), clock=clock, saves=lambda: may, save_seconds=30.0)
+    runner.start()
+    await fill(log, "A")
+    await caught_up(runner, log)
+    await clock.advance(60.0)
+    assert runner.status().saved == 0
+    may = True
+    await clock.advance(30.0)
+    await eventually(lambda: runner.status().saved == 1)
+    await runner.stop()
+
+
+async def test_goes_on_if_its_image_cannot_be_saved_and_says_so(log: EventLog) -> None:
+    broken = True
+
+    def image(table: Counts) -> list[bytes]:
+        if broken:
+            raise ValueError("no image")
+        return [msgspec.json.encode([key, count]) for key, count in table.items()]
+
+    runner = ProjectionRunner(log, counting(Folding(), image=image), save_events=1)
+    runner.start()
+    await fill(log, "A", "B")
+    await caught_up(runner, log)
+    status = runner.status()
+    assert (status.state, status.saved, status.save_error) == ("live", 0, "ValueError: no image")
+    broken = False
+    await fill(log, "C")
+    await eventually(lambda: runner.status().saved == 3)
+    assert (runner.table, runner.status().save_error) == (Counter("ABC"), "")
+    await runner.stop()
+
+
+async def test_folds_nothing_into_a_table_while_its_image_is_made(log: EventLog) -> None:
+    pieces = [asyncio.Event() for _ in range(3)]
+
+    def image(table: Counts) -> Iterable[bytes]:
+        for made in pieces:
+            made.set()
+            yield msgspec.json.encode(["A", table["A"]])
+
+    seen: list[bytes] = []
+
+    def restore(found: list[bytes]) -> Counts:
+        seen.extend(found)
+        return Counter(dict(map(msgspec.json.decode, found)))
+
+    definition = counting(Folding(), image=image, restore=restore)
+    runner = ProjectionRunner(log, definition)
+    runner.start()
+    await fill(log, "A")
+    await caught_up(runner, log)
+    saving = asyncio.create_task(runner.save())
+    await pieces[0].wait()
+    log.store.commit([Append([("s", ANY, [Draft("A", b"x") for _ in range(3)])])])
+    await saving
+    await caught_up(runner, log)
+    second = ProjectionRunner(log, definition)
+    second.start()
+    await caught_up(second, log)
+    assert seen == [b'["A",1]'] * 3
+    assert second.table == runner.table == Counter({"A": 4})
+    await second.stop()
     await runner.stop()
