@@ -37,21 +37,27 @@ class Told:
         return sum(1 for attempts in self.outcomes if attempts[-1][0] == "done")
 
 
+def strace(harm: str = "", *options: str) -> list[str]:
+    """Return the beginning of a command line: of a program that comes to harm at each FUSE-th call."""
+    found = shutil.which("strace")
+    assert found, "these tests need strace (Debian: apt-get install strace)"
+    command = [found, "-f", "-qq"]
+    if harm:
+        command += ["-o", "/dev/null", "-e", f"trace={','.join(CALLS)}"]
+        command += ["-e", f"inject={','.join(CALLS)}:{harm}:when={FUSE}"]
+    return [*command, *options]
+
+
 class Theatre:
     """Run a story teller under strace; `harm` is as in ``error=EIO`` or ``signal=SIGKILL``."""
 
     def __init__(self, *, harm: str = "", options: tuple[str, ...] = ()) -> None:
-        strace = shutil.which("strace")
-        assert strace, "these tests need strace (Debian: apt-get install strace)"
-        command = [strace, "-f", "-qq"]
-        if harm:
-            command += ["-o", "/dev/null", "-e", f"trace={','.join(CALLS)}"]
-            command += ["-e", f"inject={','.join(CALLS)}:{harm}:when={FUSE}"]
+        teller = [sys.executable, "-m", "tests.crash.story_teller"]
         self.ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self.ours.settimeout(PATIENCE)
         with theirs:
             self.process = subprocess.Popen(
-                [*command, *options, sys.executable, "-m", "tests.crash.story_teller", str(theirs.fileno())],
+                [*strace(harm, *options), *teller, str(theirs.fileno())],
                 cwd=ROOT,
                 pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL,

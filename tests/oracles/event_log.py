@@ -45,12 +45,17 @@ class EventLogOracle:
         """Return ("appended", first, last, versions, repeated), or ("version" | "condition" | "id", ...)."""
         before = self.last
         answers = [self.append(append) for append in appends]
-        if self.last > before and now >= self.end:
-            number, first = self.segments[-1]
-            if first <= before:
-                self.segments.append((number + 1, before + 1))
-            self.end = (now // (self.days * day) + 1) * self.days * day
+        if self.last > before:
+            self.begin_segment(before, now, day)
         return answers
+
+    def begin_segment(self, last: int, now: int, day: int) -> None:
+        """Begin a segment after a position, if it is time to: what a commit does before it appends events."""
+        if now >= self.end:
+            number, first = self.segments[-1]
+            if first <= last:
+                self.segments.append((number + 1, last + 1))
+            self.end = (now // (self.days * day) + 1) * self.days * day
 
     def append(self, append: Plain) -> Answer:
         drafts = [(stream, *draft) for stream, _, drafts in append["writes"] for draft in drafts]

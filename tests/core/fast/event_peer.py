@@ -1,11 +1,17 @@
 """Appends as plain data, committed here or in another process.
 
-Run as a program it opens the store that a line names, commits, and answers with a line: see `Peer`.
+Run as a program it opens the store that a message names, commits, and answers: see `Peer`. With strace around
+it, it also has a child commit that is killed at one of its calls: see tests/crash/theatre.py.
+
+NOTE: messages go through a socket, by calls that strace does not count.
 """
 
 from __future__ import annotations
 
 import json
+import os
+import signal
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -16,10 +22,13 @@ from core._fast.envelope import BYTES, Draft, Event
 from core._fast.event_append import Append, Appended, Query
 from core._fast.event_store import EventStore
 from core.event_log.errors import ConditionFailed, EventIdConflict, EventLogError, VersionConflict
+from tests.crash.story_teller import FUSE, burn
+from tests.crash.theatre import strace
 from tests.oracles.event_log import Answer, Plain, Stored
 
 ROOT = Path(__file__).parents[3]
 MAP_SIZE = 1 << 20
+MESSAGE = 1 << 20  # bytes at most
 
 
 def open_store(path: str, now_ns: int = 0) -> EventStore:
@@ -70,29 +79,42 @@ def commit(store: EventStore, appends: list[Plain], now_ns: int) -> list[Answer]
 
 
 class Peer:
-    """Another process that keeps one store open: the last that was named."""
+    """Another process that keeps stores open; one that `kills` can also let a child be killed."""
+
+    def __init__(self, *, kills: bool = False) -> None:
+        self._strace = strace("signal=SIGKILL") if kills else []
 
     def __enter__(self) -> Self:
-        command = [sys.executable, "-m", "tests.core.fast.event_peer"]
-        self._process = subprocess.Popen(
-            command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-        )
+        self._ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        with theirs:
+            module = [sys.executable, "-m", "tests.core.fast.event_peer", str(theirs.fileno())]
+            self._process = subprocess.Popen([*self._strace, *module], cwd=ROOT, pass_fds=[theirs.fileno()])
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._process.communicate()
+        self._ours.close()
+        assert self._process.wait() == 0
 
     def ask(self, path: str, what: str, *arguments: Any) -> Any:
-        assert self._process.stdin is not None
-        assert self._process.stdout is not None
-        self._process.stdin.write(json.dumps([path, what, *arguments]) + "\n")
-        self._process.stdin.flush()
-        return json.loads(self._process.stdout.readline())
+        self._ours.send(json.dumps([path, what, *arguments]).encode())
+        return json.loads(self._ours.recv(MESSAGE))
 
     def commit(self, path: str, appends: list[Plain], now_ns: int) -> list[Answer]:
         return [tuple(answer) for answer in self.ask(path, "commit", appends, now_ns)]
+
+    def kill_in_commit(
+        self, path: str, appends: list[Plain], now_ns: int, call: str, nth: int
+    ) -> list[Answer] | None:
+        """Open a store, commit and close it in a process that is killed at its n-th call of a kind.
+
+        Returns what it said before; None: nothing.
+        """
+        status, answers = self.ask(path, "kill", appends, now_ns, call, nth)
+        assert status in (0, -signal.SIGKILL)
+        assert answers is not None or status
+        return None if answers is None else [tuple(answer) for answer in answers]
 
     def drop(self, path: str, number: int) -> bool:
         return bool(self.ask(path, "drop", number))
@@ -101,18 +123,39 @@ class Peer:
         self.ask(path, "close")
 
 
+def kill(
+    path: str, appends: list[Plain], now_ns: int, call: str, nth: int
+) -> tuple[int, list[Answer] | None]:
+    """Commit in a child that may be killed; return its exit status and its answers."""
+    ours, theirs = os.pipe()
+    child = os.fork()
+    if child == 0:
+        burn(call, FUSE - nth)
+        with open_store(path) as store:
+            os.write(theirs, json.dumps(commit(store, appends, now_ns)).encode())
+        os._exit(0)
+    os.close(theirs)
+    with os.fdopen(ours) as said:
+        answers = said.read()
+    _, status = os.waitpid(child, 0)
+    return os.waitstatus_to_exitcode(status), json.loads(answers) if answers else None
+
+
 def main() -> None:
     stores: dict[str, EventStore] = {}
-    for line in sys.stdin:
-        path, what, *arguments = json.loads(line)
-        if what == "close":
-            if path in stores:
-                stores.pop(path).close()
+    with socket.socket(fileno=int(sys.argv[1])) as asking:
+        while message := asking.recv(MESSAGE):
+            path, what, *arguments = json.loads(message)
             answer: object = None
-        else:
-            store = stores.get(path) or stores.setdefault(path, open_store(path))
-            answer = commit(store, *arguments) if what == "commit" else store.drop_segment(*arguments)
-        print(json.dumps(answer), flush=True)
+            if what == "kill":
+                answer = kill(path, *arguments)
+            elif what == "close":
+                if path in stores:
+                    stores.pop(path).close()
+            else:
+                store = stores.get(path) or stores.setdefault(path, open_store(path))
+                answer = commit(store, *arguments) if what == "commit" else store.drop_segment(*arguments)
+            asking.send(json.dumps(answer).encode())
 
 
 if __name__ == "__main__":

@@ -1,7 +1,11 @@
-"""The event store beside a list: whatever is appended, dropped, reopened, here or by another process."""
+"""The event store beside a list: whatever is appended, dropped, reopened, here or by another process.
+
+Another process may be killed at any of its writes and syncs; then all of its commit is there, or nothing.
+"""
 
 from __future__ import annotations
 
+import copy
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -20,16 +24,20 @@ from hypothesis.stateful import (
 )
 
 from core._fast.event_append import Query
-from core._fast.event_store import DAY_NS
+from core._fast.event_store import DAY_NS, EventStore
 from tests.core.fast.event_peer import Peer, commit, open_store, stored_of
-from tests.oracles.event_log import ANY, EXISTS, NO_STREAM, Answer, EventLogOracle, Plain
+from tests.oracles.event_log import ANY, EXISTS, NO_STREAM, Answer, EventLogOracle, Plain, Stored
 
 STREAMS = ("a", "b", "market-7", "ü")
 TYPES = ("Placed", "Cancelled", "Pläced")
 TAGS = ("x", "y", "user:3")
 NAMES = tuple(f"type:{name}" for name in TYPES) + tuple(f"tag:{name}" for name in TAGS) + ("tag:nobody",)
 KEYS = ("k", "k/1", "l")
+KILLED_AT = ("pwrite64", "writev", "fdatasync", "write")  # the last tells what was committed
 QUERIES = st.lists(st.lists(st.sampled_from(NAMES), max_size=3), max_size=3)
+
+
+Contents = tuple[list[Stored], list[tuple[int, int]], list[tuple[bytes, bytes]]]
 
 
 @pytest.fixture(scope="module")
@@ -38,8 +46,25 @@ def peer() -> Iterator[Peer]:
         yield other
 
 
+@pytest.fixture(scope="module")
+def killer() -> Iterator[Peer]:
+    with Peer(kills=True) as other:
+        yield other
+
+
+def contents_of(store: EventStore) -> Contents:
+    segments = [(part.number, part.first_position) for part in store.segments()]
+    return [stored_of(event) for event in store.read()], segments, store.scan_state()
+
+
+def contents_wanted(oracle: EventLogOracle) -> Contents:
+    state = sorted((key.encode(), value.encode()) for key, value in oracle.state.items())
+    return oracle.kept, oracle.segments, state
+
+
 class Modelled(RuleBasedStateMachine):
     peer: Peer
+    killer: Peer
 
     def __init__(self) -> None:
         super().__init__()
@@ -121,6 +146,33 @@ class Modelled(RuleBasedStateMachine):
             answers = self.peer.commit(self.path, appends, self.now)
         self.compare(answers, self.oracle.commit(appends, self.now, DAY_NS))
 
+    @rule(
+        data=st.data(),
+        call=st.sampled_from(KILLED_AT),
+        nth=st.sampled_from([1, 1, 2, 3]),
+        hours=st.sampled_from([0, 0, 9, 40]),
+        again=st.booleans(),
+    )
+    def kill_in_the_middle_of_a_commit(
+        self, data: st.DataObject, call: str, nth: int, hours: int, again: bool
+    ) -> None:
+        self.now += hours * DAY_NS // 24
+        appends = [self.new_append(data) for _ in range(data.draw(st.integers(1, 4), "appends"))]
+        begun, done = copy.deepcopy(self.oracle), copy.deepcopy(self.oracle)
+        begun.begin_segment(begun.last, self.now, DAY_NS)
+        expected = done.commit(appends, self.now, DAY_NS)
+        answers = self.killer.kill_in_commit(self.path, appends, self.now, call, nth)
+        if answers is not None:
+            self.compare(answers, expected)
+        possible = [done] if answers is not None else [self.oracle, begun, done]
+        found = contents_of(self.store)
+        shown = [oracle for oracle in possible if contents_wanted(oracle) == found]
+        assert shown, "neither all nor nothing of a commit is there"
+        self.oracle = shown[-1]
+        if again:
+            answers = commit(self.store, appends, self.now)
+            self.compare(answers, self.oracle.commit(appends, self.now, DAY_NS))
+
     @rule(here=st.booleans())
     def drop_the_oldest_segment(self, here: bool) -> None:
         number = self.oracle.segments[0][0]
@@ -137,16 +189,13 @@ class Modelled(RuleBasedStateMachine):
     @invariant()
     def reads_what_is_kept(self) -> None:
         assert self.store.last_position() == self.oracle.last
+        assert contents_of(self.store) == contents_wanted(self.oracle)
         events = self.store.read()
-        assert [stored_of(event) for event in events] == self.oracle.kept
         for before, event in pairwise(events):
             assert event.previous_hash == before.hash
         assert [stored_of(event) for event in self.store.read(1 << 60, backwards=True)] == self.oracle.kept[
             ::-1
         ]
-        assert [(part.number, part.first_position) for part in self.store.segments()] == self.oracle.segments
-        pairs = sorted((key.encode(), value.encode()) for key, value in self.oracle.state.items())
-        assert self.store.scan_state() == pairs
 
     @invariant()
     def reads_streams(self) -> None:
@@ -184,8 +233,8 @@ class Modelled(RuleBasedStateMachine):
             assert reached == max(self.oracle.last, at) or len(matching) == limit
 
 
-def test_is_a_list_of_events_whoever_appends_drops_and_reopens(peer: Peer) -> None:
-    Modelled.peer = peer
+def test_is_a_list_of_events_whoever_appends_drops_reopens_and_is_killed(peer: Peer, killer: Peer) -> None:
+    Modelled.peer, Modelled.killer = peer, killer
     run_state_machine_as_test(
         Modelled,
         settings=settings(
