@@ -8,9 +8,9 @@ import sys
 from collections.abc import Callable
 
 from bench.parse import measure
-from core._fast.blake2b import digest_repeatedly
 from core._fast.crc32c import checksum
 from core._fast.envelope import Draft, finish_repeatedly, read_event
+from core._fast.sha256 import digest_repeatedly
 
 DATA = b"x" * 200
 STREAM = "market-7"

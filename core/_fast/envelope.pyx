@@ -13,9 +13,9 @@ from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes
 from cpython.unicode cimport PyUnicode_DecodeUTF8
 from cython cimport final, freelist
 from libc.stdint cimport UINT16_MAX, INT64_MAX
-from libc.string cimport memcmp, memset
+from libc.string cimport memcmp, memcpy, memset
 
-from core._fast.blake2b cimport HASH_SIZE, blake2b_256
+from core._fast.sha256 cimport HASH_SIZE, Sha256, sha256, sha256_add, sha256_begin, sha256_end
 from core._fast.crc32c cimport crc32c
 from core._fast.event_parts cimport (
     check_codec, distinct_tags, name_of, put_id, put_new_id, put_tags, size_of_tags, text_of, whole,
@@ -59,7 +59,7 @@ cdef inline void store64(char* at, uint64_t number) noexcept nogil:
     memcpy(at, &number, 8)
 
 
-cdef Py_ssize_t finish_record(char* to, const char* draft, Py_ssize_t draft_size,
+cdef Py_ssize_t finish_record(char* to, const char* draft, Py_ssize_t draft_size, const char* content,
                               const char* stream, Py_ssize_t stream_size,
                               uint64_t position, uint64_t version, int64_t time_ns,
                               uint64_t previous_position, const char* previous_hash, char* hash_out) noexcept nogil:
@@ -75,8 +75,35 @@ cdef Py_ssize_t finish_record(char* to, const char* draft, Py_ssize_t draft_size
     store64(to + AT_PREVIOUS_POSITION, previous_position)
     store16(to + AT_STREAM_SIZE, <uint16_t>stream_size)
     store32(to + AT_CRC, crc32c(0, to + AT_FORMAT, size - AT_FORMAT))
-    blake2b_256(to, size, hash_out)
+    hash_link(to, content, hash_out)
     return size
+
+
+cdef void hash_link(const char* record, const char* content, char* out) noexcept nogil:
+    cdef Sha256 hash
+    cdef Span stream = stream_of(record)
+    sha256_begin(&hash)
+    sha256_add(&hash, record + AT_POSITION, AT_ID - AT_POSITION)
+    sha256_add(&hash, record + AT_PREVIOUS_HASH, AT_STREAM_SIZE - AT_PREVIOUS_HASH)
+    sha256_add(&hash, content, HASH_SIZE)
+    sha256_add(&hash, stream.data, stream.size)
+    sha256_end(&hash, out)
+
+
+cdef void hash_record(const char* record, Py_ssize_t size, char* out) noexcept nogil:
+    cdef char[HEAD_SIZE] head
+    cdef char[HASH_SIZE] content
+    cdef Sha256 hash
+    cdef const char* rest = type_of(record).data
+    memcpy(head, record, HEAD_SIZE)
+    memset(&head[AT_CRC], 0, AT_FORMAT - AT_CRC)
+    memset(&head[AT_POSITION], 0, AT_ID - AT_POSITION)
+    memset(&head[AT_PREVIOUS_HASH], 0, AT_TYPE_SIZE - AT_PREVIOUS_HASH)
+    sha256_begin(&hash)
+    sha256_add(&hash, head, HEAD_SIZE)
+    sha256_add(&hash, rest, record + size - rest)
+    sha256_end(&hash, content)
+    hash_link(record, content, out)
 
 
 cdef inline Py_ssize_t size_told(const char* record) noexcept nogil:
@@ -307,7 +334,7 @@ cdef class Event(Envelope):
     def hash(self):
         """Return the hash of the record, 32 bytes: the next one's ``previous_hash``."""
         cdef char[HASH_SIZE] out
-        blake2b_256(self.start(), PyBytes_GET_SIZE(self.held), out)
+        hash_record(self.start(), PyBytes_GET_SIZE(self.held), out)
         return out[:HASH_SIZE]
 
     def opened(self, bytes data not None):
@@ -349,8 +376,6 @@ cdef class Draft(Envelope):
         to[AT_FORMAT] = RECORD_FORMAT
         to[AT_CODEC] = <char>check_codec(codec)
         store16(to + AT_SCHEMA_VERSION, <uint16_t>whole(schema_version, "the schema version", 1, UINT16_MAX))
-        store64(to + AT_TIME, <uint64_t>(
-            TIME_OF_COMMIT if time_ns is None else whole(time_ns, "time_ns", -INT64_MAX, INT64_MAX)))
         if id is None:
             put_new_id(to + AT_ID)
         else:
@@ -369,6 +394,10 @@ cdef class Draft(Envelope):
         memcpy(to, actor_text.data, actor_text.size)
         to = put_tags(to + actor_text.size, tag_texts)
         memcpy(to, PyBytes_AS_STRING(data), data_size)
+        to = PyBytes_AS_STRING(held)
+        sha256(to, PyBytes_GET_SIZE(held), self.content)
+        store64(to + AT_TIME, <uint64_t>(
+            TIME_OF_COMMIT if time_ns is None else whole(time_ns, "time_ns", -INT64_MAX, INT64_MAX)))
         self.held = held
 
     @property
@@ -397,8 +426,8 @@ cdef class Draft(Envelope):
         cdef Py_ssize_t size = PyBytes_GET_SIZE(self.held)
         cdef Event event = Event.__new__(Event)
         event.held = PyBytes_FromStringAndSize(NULL, stored_size(size, name.size))
-        finish_record(PyBytes_AS_STRING(event.held), self.start(), size, name.data, name.size, at, number, now,
-                      before, previous, hash_out)
+        finish_record(PyBytes_AS_STRING(event.held), self.start(), size, self.content, name.data, name.size, at,
+                      number, now, before, previous, hash_out)
         return event
 
     def __repr__(self):
@@ -417,5 +446,6 @@ def finish_repeatedly(Draft draft not None, stream, Py_ssize_t times):
     memset(chain, 0, HASH_SIZE)
     with nogil:
         for i in range(times):
-            finish_record(to, start, size, name.data, name.size, i + 1, i + 1, i, i, chain, chain)
+            finish_record(to, start, size, draft.content, name.data, name.size, i + 1, i + 1, i, i, chain,
+                          chain)
     return read_event(held)

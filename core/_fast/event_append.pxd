@@ -21,6 +21,7 @@ cdef enum Outcome:
 cdef struct DraftPart:
     const char* record
     Py_ssize_t size
+    const char* content        # its hash
     uint64_t position          # where its id was found; 0: nowhere
 
 cdef struct TargetPart:        # events for one stream, or a stream that is only checked

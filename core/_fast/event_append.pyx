@@ -179,6 +179,7 @@ cdef class Append:
             part = &self.part.drafts[self.part.draft_count]
             part.record = PyBytes_AS_STRING(draft.held)
             part.size = PyBytes_GET_SIZE(draft.held)
+            part.content = draft.content
             if self.part.draft_count and compare_ids(part - 1, part) >= 0:
                 ascending = False
             self.part.draft_count += 1

@@ -13,9 +13,8 @@ from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free
 from libc.string cimport memcmp, memcpy, memset
 
-from core._fast.blake2b cimport blake2b_256
 from core._fast.crc32c cimport crc32c
-from core._fast.envelope cimport check_record
+from core._fast.envelope cimport check_record, hash_record
 from core._fast.event_append cimport MOST_INDEX_NAME
 from core._fast.event_catalogue cimport get_u64
 from core._fast.event_env cimport open_identity
@@ -442,7 +441,7 @@ cdef class LogCheck:
             return self.find("its format is not known" if damage == FORMAT_UNKNOWN else "it is not whole", position)
         self.events += 1
         linked = not self.chained or memcmp(record + AT_PREVIOUS_HASH, self.hash, HASH_BYTES) == 0
-        blake2b_256(record, <Py_ssize_t>value.size, self.hash)
+        hash_record(record, <Py_ssize_t>value.size, self.hash)
         self.chained = True
         if not linked:
             return self.find("it does not follow the record before it: the hash that it names is another's", position)

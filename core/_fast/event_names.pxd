@@ -23,6 +23,13 @@ cdef struct NameTable:         # zeroed: empty
     uint32_t count
     uint64_t secret_low, secret_high
 
+cdef struct NameList:          # zeroed: empty
+    Name** items               # SAFETY: owned
+    uint32_t count, room
+
+# Append a name; False: no memory.
+cdef bint list_name(NameList* names, Name* name) noexcept nogil
+
 # Find a name, or take it up; NULL: no memory. It stays where it is until the table is cleared.
 cdef Name* know_name(NameTable* table, const char* text, uint32_t size) noexcept nogil
 cdef void clear_names(NameTable* table) noexcept nogil

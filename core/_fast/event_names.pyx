@@ -5,7 +5,7 @@ may have written. core/_fast/event_writer keeps two, of streams and of tags. Nam
 their hashes are keyed.
 """
 
-from libc.stdlib cimport calloc, free, malloc
+from libc.stdlib cimport calloc, free, malloc, realloc
 from libc.string cimport memcmp, memcpy, memset
 
 from core._fast.siphash cimport siphash
@@ -15,6 +15,7 @@ cdef extern from "<sys/random.h>" nogil:
 
 cdef enum:
     FEWEST_BUCKETS = 256
+    FEWEST_LISTED = 64
 
 
 cdef bint make_buckets(NameTable* table) noexcept nogil:
@@ -81,3 +82,17 @@ cdef void clear_names(NameTable* table) noexcept nogil:
                 name = following
         free(table.buckets)
     memset(table, 0, sizeof(NameTable))
+
+
+cdef bint list_name(NameList* names, Name* name) noexcept nogil:
+    cdef uint32_t room = 2 * names.room or FEWEST_LISTED
+    cdef void* grown
+    if names.count == names.room:
+        grown = realloc(names.items, room * sizeof(Name*))
+        if grown == NULL:
+            return False
+        names.items = <Name**>grown
+        names.room = room
+    names.items[names.count] = name
+    names.count += 1
+    return True

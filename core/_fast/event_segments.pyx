@@ -8,11 +8,12 @@ core/_fast/event_store calls.
 
 from libc.string cimport memmove, memset
 
-from core._fast.blake2b cimport blake2b_256
+from core._fast.envelope cimport check_record, hash_record
 from core._fast.event_catalogue cimport (
     MOST_SEGMENTS, Catalogue, Segment, get_u64, write_catalogue,
 )
 from core._fast.event_env cimport open_segment, read_last_id
+from core._fast.event_layout cimport SOUND
 from core._fast.event_trouble cimport LOG_DAMAGED
 from core._fast.mdb cimport (
     CURSOR_LAST, DB_CREATE, MDB_MAP_FULL, MDB_NOTFOUND, Cursor, Txn, Val, mdb,
@@ -72,7 +73,9 @@ cdef int add_segment(Txn* txn, Catalogue* catalogue, int64_t now_ns, int64_t end
     added.first = get_u64(key.data) + 1
     added.start_ns = now_ns
     added.end_ns = end_ns
-    blake2b_256(<const char*>value.data, <Py_ssize_t>value.size, added.hash_before)
+    if check_record(<const char*>value.data, <Py_ssize_t>value.size, added.first - 1, True) != SOUND:
+        return LOG_DAMAGED
+    hash_record(<const char*>value.data, <Py_ssize_t>value.size, added.hash_before)
     code = read_last_id(txn, last) or open_segment(txn, added, DB_CREATE)
     if code == 0:
         catalogue.count += 1

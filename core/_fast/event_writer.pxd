@@ -5,7 +5,7 @@ from core._fast.event_append cimport AppendPart, DraftPart, QueryPart, TargetPar
 from core._fast.event_catalogue cimport HASH_ROOM, Segment
 from core._fast.event_env cimport EventEnv
 from core._fast.event_layout cimport ID_SIZE
-from core._fast.event_names cimport Name, NameTable
+from core._fast.event_names cimport Name, NameList, NameTable
 from core._fast.event_postings cimport Postings
 from core._fast.mdb cimport Cursor, Txn
 
@@ -29,8 +29,7 @@ cdef class EventWriter:
     cdef int64_t now_ns
     cdef uint64_t stored       # the last position before the batch
     cdef bint changed          # something was written
-    cdef Name** written        # SAFETY: owned; the streams that the batch wrote to
-    cdef uint32_t written_count, written_room
+    cdef NameList written      # SAFETY: owned; the streams that the batch wrote to
     cdef Postings postings     # SAFETY: owned
     cdef Name** asked          # SAFETY: owned; the names of a condition's tags, all items', in order
     cdef uint64_t* asked_ids   # SAFETY: owned; their ids

@@ -10,17 +10,16 @@ from libc.errno cimport ENOMEM
 from libc.stdlib cimport free, realloc
 from libc.string cimport memcmp, memcpy, memset
 
-from core._fast.blake2b cimport blake2b_256
-from core._fast.envelope cimport finish_record
+from core._fast.envelope cimport check_record, finish_record, hash_record
 from core._fast.event_append cimport (
     APPENDED, CONDITION_FALSE, EXPECT_ANY, EXPECT_EXISTS, ID_TAKEN, MOST_INDEX_NAME, REPEATED, VERSION_WRONG,
     TagPart,
 )
 from core._fast.event_catalogue cimport find_segment, get_u64, htole64, put_u64
 from core._fast.event_layout cimport (
-    AT_ID, AT_VERSION, HEAD_SIZE, Span, load64, next_tag, stored_size, stream_of, tags_of, type_of,
+    AT_ID, AT_VERSION, HEAD_SIZE, SOUND, Span, load64, next_tag, stored_size, stream_of, tags_of, type_of,
 )
-from core._fast.event_names cimport clear_names, know_name
+from core._fast.event_names cimport clear_names, know_name, list_name
 from core._fast.event_postings cimport (
     add_posting, begin_postings, find_posting, free_postings, put_postings,
 )
@@ -50,7 +49,7 @@ cdef class EventWriter:
         clear_names(&self.tags)
         free_postings(&self.postings)
         free(self.asked)
-        free(self.written)
+        free(self.written.items)
         free(self.asked_ids)
 
     cdef int commit(self, AppendPart** appends, Py_ssize_t count, int64_t now_ns) noexcept nogil:
@@ -91,7 +90,7 @@ cdef class EventWriter:
         cdef int code = 0
         self.segment = &self.env.catalogue.segments[self.env.catalogue.count - 1]
         self.changed = False
-        self.written_count = 0
+        self.written.count = 0
         begin_postings(&self.postings)
         if txn != self.next_txn or self.env.catalogue.revision != self.revision:
             code = self._recall()
@@ -117,10 +116,12 @@ cdef class EventWriter:
         code = mdb.cursor_get(cursor, &key, &value, CURSOR_LAST)
         mdb.cursor_close(cursor)
         if code == 0:
-            if key.size != 8 or value.size < HEAD_SIZE:
+            if key.size != 8:
                 return LOG_DAMAGED
             self.position = get_u64(key.data)
-            blake2b_256(<const char*>value.data, <Py_ssize_t>value.size, self.hash)
+            if check_record(<const char*>value.data, <Py_ssize_t>value.size, self.position, True) != SOUND:
+                return LOG_DAMAGED
+            hash_record(<const char*>value.data, <Py_ssize_t>value.size, self.hash)
         elif code == MDB_NOTFOUND:
             self.position = self.segment.first - 1
             memcpy(self.hash, self.segment.hash_before, HASH_ROOM)
@@ -391,23 +392,14 @@ cdef class EventWriter:
 
     cdef int _will_write(self, Name* stream) noexcept nogil:
         """Note that a stream's head changes in this batch."""
-        cdef void* grown
-        cdef uint32_t room
         if stream.batch == self.postings.batch:
             return 0
-        if self.written_count == self.written_room:
-            room = 2 * self.written_room or 64
-            grown = realloc(self.written, room * sizeof(Name*))
-            if grown == NULL:
-                return ENOMEM
-            self.written = <Name**>grown
-            self.written_room = room
+        if not list_name(&self.written, stream):
+            return ENOMEM
         if stream.id == 0:
             self.stream_count += 1
             stream.id = self.stream_count
         stream.batch = self.postings.batch
-        self.written[self.written_count] = stream
-        self.written_count += 1
         return 0
 
     cdef int _write_event(self, const DraftPart* draft, Name* stream) noexcept nogil:
@@ -423,8 +415,8 @@ cdef class EventWriter:
         code = mdb.cursor_put(self.events, &key, &room, PUT_APPEND | PUT_RESERVE)
         if code:
             return LOG_DAMAGED if code == MDB_KEYEXIST else code
-        finish_record(<char*>room.data, draft.record, draft.size, stream.text, stream.size, self.position,
-                      stream.version, self.now_ns, stream.position, self.hash, self.hash)
+        finish_record(<char*>room.data, draft.record, draft.size, draft.content, stream.text, stream.size,
+                      self.position, stream.version, self.now_ns, stream.position, self.hash, self.hash)
         stream.position = self.position
         code = self._write_id(draft.record + AT_ID)
         if code == 0 and stream.version % MARK_EVERY == 0:
@@ -481,8 +473,8 @@ cdef class EventWriter:
         cdef Stream head
         cdef uint32_t index
         cdef int code = 0
-        for index in range(self.written_count):
-            name = self.written[index]
+        for index in range(self.written.count):
+            name = self.written.items[index]
             place_of(name, &head)
             code = code or put_stream(self.txn, self.env.streams, name.text, name.size, &head)
         for index in range(self.postings.tag_count):

@@ -1,10 +1,10 @@
-"""The stored record of an event, slow and obvious: the measure of core/_fast/envelope, blake2b and crc32c."""
+"""The stored record of an event, slow and obvious: the measure of core/_fast/envelope, sha256 and crc32c."""
 
 from __future__ import annotations
 
 import hashlib
 import struct
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 BYTES, MSGPACK, JSON, ENCRYPTED = 0, 1, 2, 128
 FORMAT = 1
@@ -102,9 +102,19 @@ def decode(stored: bytes) -> Record:
     )
 
 
-def blake2b_256(data: bytes) -> bytes:
+def hash_of(record: Record) -> bytes:
+    """Return the hash of a record: of its place, of the hash of its content, and of its stream."""
+    content = replace(
+        record, stream="", position=0, version=0, time_ns=0, previous_hash=FIRST, previous_position=0
+    )
+    place = struct.pack("<QQq", record.position, record.version, record.time_ns)
+    before = record.previous_hash + record.previous_position.to_bytes(8, "little")
+    return sha256(place + before + sha256(bytes(4) + encode(content)[4:]) + record.stream.encode())
+
+
+def sha256(data: bytes) -> bytes:
     """Return the hash that chains records."""
-    return hashlib.blake2b(data, digest_size=32).digest()
+    return hashlib.sha256(data).digest()
 
 
 def crc32c(data: bytes, before: int = 0) -> int:

@@ -94,7 +94,7 @@ def test_an_event_that_stands_in_another_stream_is_damage(tmp_path: Path) -> Non
             store.commit([Append([(name, ANY, drafts(1))])], 0)
     with lmdb.open(str(tmp_path), max_dbs=64) as environment, environment.begin(write=True) as transaction:
         events = environment.open_db(b"e.00000001", transaction)
-        record = bytearray(transaction.get((3).to_bytes(8, "big"), db=events))
+        record = bytearray(transaction.get((3).to_bytes(8, "big"), b"", db=events))
         record[112] = 3  # its own position
         transaction.put((3).to_bytes(8, "big"), bytes(record), db=events)
     with EventStore(str(tmp_path)) as store, pytest.raises(LogUnreadable):
