@@ -5,7 +5,9 @@ from engines.event_sourcing.command import Command
 from engines.event_sourcing.decider import Decider
 from engines.event_sourcing.engine import EventSourcingEngine, event_sourcing_engine
 from engines.event_sourcing.event import Event
+from engines.event_sourcing.handler import Handler
 from engines.event_sourcing.projection import Projection
+from engines.event_sourcing.retry import Retry
 
 __all__ = [
     "Aggregate",
@@ -13,6 +15,8 @@ __all__ = [
     "Decider",
     "Event",
     "EventSourcingEngine",
+    "Handler",
     "Projection",
+    "Retry",
     "event_sourcing_engine",
 ]

@@ -3,12 +3,14 @@
     engine = EventSourcingEngine()
     engine.register(bank)
     engine.register_projection(balances)
+    engine.register_handler(mails)
     await engine.start_event_sourcing_engine("var/events")
     answer = await engine.execute({"type": "Deposit", "id": "d1", "account": "ann", "cents": 5})
     table = await engine.table("balances", at_least=answer.position)
 
 The rule it guards: everything is registered before it is used, nothing is opened before the start, and what
-was started is stopped in reverse order. Joined with the market, with HTTP and with the site in gateway/.
+was started is stopped in reverse order: handlers, then commands, then tables. Joined with the market, with
+HTTP and with the site in gateway/.
 """
 
 from __future__ import annotations
@@ -32,6 +34,8 @@ from engines.event_sourcing.aggregates import KEPT, Aggregates
 from engines.event_sourcing.clock import Clock, SystemClock
 from engines.event_sourcing.command_bus import CommandBus
 from engines.event_sourcing.command_record import PREFIX, decode_record
+from engines.event_sourcing.dead_letter import DeadLetter
+from engines.event_sourcing.dead_letter_desk import DeadLetterDesk
 from engines.event_sourcing.domain import Domain
 from engines.event_sourcing.errors import (
     CommandInvalid,
@@ -41,9 +45,12 @@ from engines.event_sourcing.errors import (
     NameUnknown,
 )
 from engines.event_sourcing.event import Event, EventReader, new_event
+from engines.event_sourcing.handler import Handler
+from engines.event_sourcing.handler_runner import HandlerRunner
 from engines.event_sourcing.projection import AnyProjection
 from engines.event_sourcing.projection_runner import ProjectionRunner
 from engines.event_sourcing.request import CommandResult
+from engines.event_sourcing.runner import Runner
 from engines.event_sourcing.runner_lock import RunnerLock
 from engines.event_sourcing.snapshots import EVERY
 from engines.event_sourcing.status import Dashboard, EngineStatus, domain_status
@@ -68,12 +75,14 @@ class EventSourcingEngine:
         self._clock = clock or SystemClock()
         self._domains: dict[str, Domain] = {}
         self._projections: dict[str, AnyProjection] = {}
+        self._handlers: dict[str, Handler] = {}
         self._buses: dict[str, CommandBus] = {}
         self._runners: dict[str, ProjectionRunner[Any]] = {}
-        self._options: dict[str, Any] = {}
+        self._handling: dict[str, HandlerRunner] = {}
         self._log: EventLog | None = None
         self._lock: RunnerLock | None = None
         self._closing = contextlib.AsyncExitStack()
+        self._stopping: asyncio.Task[None] | None = None
         self._reader = EventReader()
 
     # -- before the start ------------------------------------------------------------------------------------
@@ -98,6 +107,13 @@ class EventSourcingEngine:
         if projection.name in self._projections:
             raise ValueError(f"there is a projection {projection.name!r} already")
         self._projections[projection.name] = projection
+
+    def register_handler(self, handler: Handler) -> None:
+        """Take a handler, which is given events from the start on. Raises ValueError."""
+        self._forbid_running()
+        if handler.name in self._handlers:
+            raise ValueError(f"there is a handler {handler.name!r} already")
+        self._handlers[handler.name] = handler
 
     def _forbid_running(self) -> None:
         if self._log is not None:
@@ -124,6 +140,8 @@ class EventSourcingEngine:
         kept:             states in memory, for each domain
         Raises what opening a log raises, and OSError.
         """
+        if self._stopping is not None:
+            await asyncio.wait([self._stopping])
         if self._log is not None:
             return
         closing = contextlib.AsyncExitStack()
@@ -151,24 +169,38 @@ class EventSourcingEngine:
                 )
                 closing.push_async_callback(bus.close)
                 self._buses[name] = bus
+            self._log, self._lock, self._reader, self._closing = log, lock, reader, closing
+            for name, handler in self._handlers.items():
+                handling = HandlerRunner(log, handler, lock, clock=self._clock, reader=reader)
+                closing.push_async_callback(handling.stop)
+                handling.start()
+                self._handling[name] = handling
         except BaseException:
             await closing.aclose()
             self._forget()
             raise
-        self._log, self._lock, self._reader, self._closing = log, lock, reader, closing
 
     async def stop_event_sourcing_engine(self) -> None:
-        """Answer what waits, save tables, close what was opened; harmless if it is not running."""
-        closing, self._closing = self._closing, contextlib.AsyncExitStack()
+        """Answer what waits, save tables, close what was opened; harmless if it is not running.
+
+        Cancelling it does not leave anything open.
+        """
+        if self._stopping is None:
+            self._stopping = asyncio.create_task(self._stop())
+        await asyncio.shield(self._stopping)
+
+    async def _stop(self) -> None:
         try:
-            await closing.aclose()
+            await self._closing.aclose()
         finally:
             self._forget()
 
     def _forget(self) -> None:
-        self._log = self._lock = None
+        self._log = self._lock = self._stopping = None
+        self._closing = contextlib.AsyncExitStack()
         self._buses.clear()
         self._runners.clear()
+        self._handling.clear()
 
     @property
     def log(self) -> EventLog:
@@ -312,6 +344,40 @@ class EventSourcingEngine:
             await runner.wait_for(at_least, seconds)
         return runner.table
 
+    # -- handlers --------------------------------------------------------------------------------------------
+
+    def handler(self, name: str) -> HandlerRunner:
+        """Return what runs a handler: status, pause, resume; raise NameUnknown."""
+        self.log  # noqa: B018 - raises EngineStopped
+        return named(self._handling, name, "handler")
+
+    def dead_letters(self, handler: str = "", after: str | bytes = "", limit: int = 100) -> list[DeadLetter]:
+        """Return events that were given up, by handler and position, from the one after the id `after` on.
+
+        handler: or process; empty: of all
+        """
+        return self._desk().letters(handler, after, limit)
+
+    async def replay_dead_letter(self, id: str) -> DeadLetter:
+        """Have an event handled again, once, by the process that runs its handler, also after a crash.
+
+        Returns when that is on disk. Raises DeadLetterUnknown, and NameUnknown if the handler is not
+        registered any more.
+        """
+        return await self._desk().replay(id)
+
+    async def replay_dead_letters(self, handler: str) -> int:
+        """Have all dead letters of a handler handled again, in order; return how many."""
+        return await self._desk().replay_all(handler)
+
+    async def drop_dead_letter(self, id: str) -> None:
+        """Take an event off the dead-letter list for good; raise DeadLetterUnknown."""
+        await self._desk().drop(id)
+
+    def _desk(self) -> DeadLetterDesk:
+        runners: dict[str, Runner] = {**self._handling}
+        return DeadLetterDesk(self.log, runners)
+
     # -- itself ----------------------------------------------------------------------------------------------
 
     def status(self) -> EngineStatus:
@@ -324,6 +390,7 @@ class EventSourcingEngine:
             runs=self._lock is not None and self._lock.held,
             domains=[domain_status(bus) for bus in self._buses.values()],
             projections=[runner.status() for runner in self._runners.values()],
+            handlers=[runner.status() for runner in self._handling.values()],
         )
 
     def dashboard(self, events: int = 20) -> Dashboard:

@@ -1,4 +1,4 @@
-"""Why the engine refuses or gives up a command; what a domain refuses has its own errors."""
+"""Why the engine refuses what it is asked for; what a domain refuses has its own errors."""
 
 from core.errors import AgoraError
 
@@ -79,4 +79,31 @@ class NameUnknown(EngineError, LookupError):
     status = 404
     slug = "name-unknown"
     title = "Not registered"
+    source = "client"
+
+
+class DeadLetterUnknown(EngineError, LookupError):
+    """Say that no event is on the dead-letter list under an id."""
+
+    status = 404
+    slug = "dead-letter-unknown"
+    title = "Dead letter unknown"
+    source = "client"
+
+
+class ProcessInstanceUnknown(EngineError, LookupError):
+    """Say that a process was never begun for a key."""
+
+    status = 404
+    slug = "process-instance-unknown"
+    title = "Process instance unknown"
+    source = "client"
+
+
+class ProcessNotStuck(EngineError):
+    """Refuse to try a process again that goes on by itself, or has ended."""
+
+    status = 409
+    slug = "process-not-stuck"
+    title = "Process not stuck"
     source = "client"

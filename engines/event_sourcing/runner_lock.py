@@ -3,19 +3,26 @@
 The rule it guards: it is an OS file lock in the log's directory, so that it frees itself when its holder
 dies, however it dies; the next one has it within half a second. It is never lost while it is held. Started by
 the engine; the runners wait for it.
+
+NOTE: a lock of `flock` belongs to the open file: a child that is forked, and not made to run another program,
+keeps it when its parent dies. One of `fcntl` would be lost as soon as anybody here read the file (`holder`).
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import fcntl
+import logging
 import os
 from pathlib import Path
 
 from engines.event_sourcing.clock import Clock, Timer
 
 LOOK_SECONDS = 0.5  # between two tries: one call to the kernel each
+
+logger = logging.getLogger("agora.event_sourcing")
 
 
 class RunnerLock:
@@ -63,9 +70,12 @@ class RunnerLock:
         self._timer = None
         try:
             fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+        except OSError as error:
+            if error.errno != errno.EWOULDBLOCK:
+                logger.error("the lock of %s cannot be taken: %s", self.path, error)
             self._timer = self._clock.call_later(LOOK_SECONDS, self._look)
             return
-        os.ftruncate(self._descriptor, 0)
-        os.pwrite(self._descriptor, b"%d" % os.getpid(), 0)
+        with contextlib.suppress(OSError):  # a full disk: who holds it is not told, that is all
+            os.ftruncate(self._descriptor, 0)
+            os.pwrite(self._descriptor, b"%d" % os.getpid(), 0)
         self._held.set()

@@ -8,6 +8,8 @@ import msgspec
 
 from engines.event_sourcing.command_bus import CommandBus
 from engines.event_sourcing.event import Event
+from engines.event_sourcing.handler_runner import HandlerStatus
+from engines.event_sourcing.projection_runner import ProjectionStatus
 
 
 class DomainStatus(msgspec.Struct, frozen=True):
@@ -42,8 +44,8 @@ class EngineStatus(msgspec.Struct, frozen=True):
     position: int = 0
     runs: bool = False
     domains: list[DomainStatus] = []
-    projections: list[Any] = []
-    handlers: list[Any] = []
+    projections: list[ProjectionStatus] = []
+    handlers: list[HandlerStatus] = []
     processes: list[Any] = []
 
 

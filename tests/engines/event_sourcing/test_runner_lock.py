@@ -64,3 +64,11 @@ async def test_starting_and_stopping_twice_is_harmless(tmp_path: Path) -> None:
     lock.stop()
     lock.stop()
     assert not lock.held
+
+
+async def test_is_held_also_if_it_cannot_be_told_by_whom() -> None:
+    lock = RunnerLock(Path("/dev/full"), SystemClock())
+    lock.start()
+    assert lock.held
+    lock.stop()
+    assert not lock.held
