@@ -100,8 +100,9 @@ def code_figures(costs: Costs) -> list[Figure]:
 
 
 def rate_figures(rates: Costs) -> list[Figure]:
-    """Judge the event log, beside a bare LMDB and other stores."""
+    """Judge the event log, beside a bare LMDB and other stores, and what is folded from it."""
     batches, awaited = rates.get("event_store", {}), rates.get("event_log", {})
+    rebuilt = judged(rates.get("projection_rebuild", {}))
 
     def beside(name: str) -> float | None:
         return awaited["agora"] / awaited[name] if awaited else None
@@ -113,6 +114,7 @@ def rate_figures(rates: Costs) -> list[Figure]:
         at_most("256 awaited appends at once, p99", 20, "ms", awaited.get("(agora, p99, ms)")),
         Figure("256 awaited appends at once", 3, True, "x umadb", beside("umadb")),
         Figure("256 awaited appends at once", 10, True, "x eventsourcing", beside("eventsourcing, SQLite")),
+        Figure("projection rebuild", 200_000, True, "events/s", min(rebuilt.values(), default=None)),
     ]
 
 

@@ -1,59 +1,65 @@
 """What trading changes for each user: shares and cash.
 
-The legs of a trade follow from its taker's side and share.
+The legs of a trade follow from its taker's side and share, by a table.
 
 Called by the views that keep users' positions.
 """
 
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import Any
 
 from engines.market.events import Fact, LiquidityTaken, SetsBought, SetsRedeemed, TradeExecuted
 from engines.market.money import UNIT
 
+Change = tuple[str, int, int, int]  # user, YES shares, NO shares, cents; less than 0: gives
+Leg = tuple[int, int, int, int]  # for each share: YES, NO; times the YES price, units: of cash
 
-class Change(NamedTuple):
-    """What one user gets; negative: gives."""
 
-    user: str
-    yes: int  # shares
-    no: int
-    cash: int  # cents, fees paid
+def _leg(side: str, share: str) -> Leg:
+    sign = 1 if side == "buy" else -1
+    return (sign, 0, -sign, 0) if share == "yes" else (0, sign, sign, -sign)
+
+
+OTHER = {"buy": "sell", "sell": "buy", "yes": "no", "no": "yes"}
+# Match and the taker's side and share -> the taker's leg and the maker's.
+LEGS: dict[tuple[str, str, str], tuple[int, ...]] = {
+    (match, side, share): _leg(side, share)
+    + (_leg(OTHER[side], share) if match == "normal" else _leg(side, OTHER[share]))
+    for match in ("normal", "mint", "merge")
+    for side in ("buy", "sell")
+    for share in ("yes", "no")
+}
 
 
 def changes_of_trade(event: TradeExecuted) -> tuple[Change, Change]:
     """Return the taker's change and the maker's."""
-    maker_side, maker_share = event.side, event.share
-    if event.match == "normal":
-        maker_side = "sell" if event.side == "buy" else "buy"
-    else:
-        maker_share = "no" if event.share == "yes" else "yes"
-    taker = _change(event.taker, event.side, event.share, event.price, event.size, event.fee)
-    return taker, _change(event.maker, maker_side, maker_share, event.price, event.size, 0)
+    yes, no, priced, units, its_yes, its_no, its_priced, its_units = LEGS[
+        event.match, event.side, event.share
+    ]
+    size = event.size
+    price, unit = event.price * size, UNIT * size
+    return (
+        (event.taker, yes * size, no * size, priced * price + units * unit - event.fee),
+        (event.maker, its_yes * size, its_no * size, its_priced * price + its_units * unit),
+    )
 
 
-def _change(user: str, side: str, share: str, yes_price: int, size: int, fee: int) -> Change:
-    sign = 1 if side == "buy" else -1
-    price = yes_price if share == "yes" else UNIT - yes_price
-    return _shares(user, share, sign * size, -sign * price * size - fee)
+def changes_of_sets(event: SetsBought | SetsRedeemed) -> tuple[Change]:
+    """Return the change of who made sets of shares, or gave them up."""
+    size = event.size if type(event) is SetsBought else -event.size
+    return ((event.user, size, size, -UNIT * size),)
 
 
-def _shares(user: str, share: str, size: int, cash: int) -> Change:
-    return Change(user, size, 0, cash) if share == "yes" else Change(user, 0, size, cash)
+def changes_of_liquidity(event: LiquidityTaken) -> tuple[Change]:
+    """Return the change of who traded with the liquidity maker."""
+    yes, no, _, _ = _leg(event.side, event.share)
+    cash = -(yes + no) * event.amount - event.fee
+    return ((event.user, yes * event.size, no * event.size, cash),)
 
 
-def changes_of(event: Fact) -> tuple[Change, ...]:
-    """Return what an event of trading changes for each user."""
-    match event:
-        case TradeExecuted():
-            return changes_of_trade(event)
-        case SetsBought():
-            return (Change(event.user, event.size, event.size, -UNIT * event.size),)
-        case SetsRedeemed():
-            return (Change(event.user, -event.size, -event.size, UNIT * event.size),)
-        case LiquidityTaken():
-            sign = 1 if event.side == "buy" else -1
-            return (_shares(event.user, event.share, sign * event.size, -sign * event.amount - event.fee),)
-    return ()
-
-
-TRADING = (TradeExecuted, SetsBought, SetsRedeemed, LiquidityTaken)
+TRADING: dict[type[Fact], Callable[[Any], tuple[Change, ...]]] = {
+    TradeExecuted: changes_of_trade,
+    SetsBought: changes_of_sets,
+    SetsRedeemed: changes_of_sets,
+    LiquidityTaken: changes_of_liquidity,
+}

@@ -35,11 +35,14 @@ class MarketDepth(msgspec.Struct):
 
     def change(self, waiting: Waiting, size: int, orders: int) -> None:
         """Add to the price of an order, or take from it."""
-        level = self.levels[waiting.side].setdefault(waiting.price, Level())
+        levels = self.levels[waiting.side]
+        level = levels.get(waiting.price)
+        if level is None:
+            level = levels[waiting.price] = Level()
         level.size += size
         level.orders += orders
         if not level.orders:
-            del self.levels[waiting.side][waiting.price]
+            del levels[waiting.price]
 
 
 class Depth(View):
@@ -53,7 +56,9 @@ def _placed(view: Depth, event: OrderPlaced) -> None:
     if event.rest:
         side = SIDES[event.side, event.share]
         waiting = Waiting(side, yes_price(event.share, event.price), event.rest)
-        depth = view.markets.setdefault(event.market, MarketDepth())
+        depth = view.markets.get(event.market)
+        if depth is None:
+            depth = view.markets[event.market] = MarketDepth()
         depth.orders[event.order] = waiting
         depth.change(waiting, event.rest, 1)
 

@@ -15,7 +15,7 @@ from engines.market.events import (
     Payout,
     SettlementFinished,
 )
-from engines.market.views.changes import TRADING, changes_of
+from engines.market.views.changes import TRADING
 from engines.market.views.view import View
 
 
@@ -47,7 +47,10 @@ class Leaders(View):
 
     def result(self, market: str) -> Result:
         """Return what a market has brought so far."""
-        return self.results.setdefault(market, Result())
+        found = self.results.get(market)
+        if found is None:
+            found = self.results[market] = Result()
+        return found
 
     def count(self, market: str, times: int) -> None:
         """Count a settled market, or no more (-1)."""
@@ -63,9 +66,9 @@ class Leaders(View):
 
 
 def _traded(view: Leaders, event: Fact) -> None:
-    cash = view.result(event.market).cash  # type: ignore[attr-defined]  # every event of trading has one
-    for change in changes_of(event):
-        cash[change.user] = cash.get(change.user, 0) + change.cash
+    total = view.result(event.market).cash  # type: ignore[attr-defined]  # every event of trading has one
+    for user, _, _, cash in TRADING[type(event)](event):
+        total[user] = total.get(user, 0) + cash
 
 
 def _pay(view: Leaders, market: str, payouts: tuple[Payout, ...], times: int) -> None:

@@ -18,7 +18,7 @@ from engines.market.events import (
     OrderPlaced,
     TradeExecuted,
 )
-from engines.market.views.changes import TRADING, changes_of
+from engines.market.views.changes import TRADING
 from engines.market.views.view import View
 
 
@@ -41,7 +41,10 @@ class Portfolio(msgspec.Struct):
 
     def position(self, market: str) -> Position:
         """Return the position in a market, a new one if there was none."""
-        return self.positions.setdefault(market, Position())
+        found = self.positions.get(market)
+        if found is None:
+            found = self.positions[market] = Position()
+        return found
 
 
 class Portfolios(View):
@@ -51,7 +54,10 @@ class Portfolios(View):
 
     def of(self, user: str) -> Portfolio:
         """Return a user's portfolio, a new one if there was none."""
-        return self.users.setdefault(user, Portfolio())
+        found = self.users.get(user)
+        if found is None:
+            found = self.users[user] = Portfolio()
+        return found
 
 
 def _came(view: Portfolios, event: FundsDeposited | FundsReleased) -> None:
@@ -85,16 +91,21 @@ def _placed(view: Portfolios, event: OrderPlaced) -> None:
 
 def _traded(view: Portfolios, event: Fact) -> None:
     market = event.market  # type: ignore[attr-defined]  # every event of trading has one
-    for change in changes_of(event):
-        position = view.of(change.user).position(market)
-        position.yes += change.yes
-        position.no += change.no
-        position.net += change.cash
-    if isinstance(event, TradeExecuted):
-        orders = view.of(event.maker).position(market).orders
-        orders[event.maker_order] -= event.size
-        if not orders[event.maker_order]:
-            del orders[event.maker_order]
+    for user, yes, no, cash in TRADING[type(event)](event):
+        position = view.of(user).position(market)
+        position.yes += yes
+        position.no += no
+        position.net += cash
+
+
+def _executed(view: Portfolios, event: TradeExecuted) -> None:
+    _traded(view, event)
+    orders = view.of(event.maker).position(event.market).orders
+    left = orders[event.maker_order] - event.size
+    if left:
+        orders[event.maker_order] = left
+    else:
+        del orders[event.maker_order]
 
 
 def _cancelled(view: Portfolios, event: OrderCancelled) -> None:
@@ -125,4 +136,5 @@ Portfolios.folds = {
     BatchSettled: _settled,
     BatchReversed: _reversed,
     **dict.fromkeys(TRADING, _traded),
+    TradeExecuted: _executed,
 }
