@@ -14,14 +14,18 @@ from core._fast.event_trouble cimport LOG_DAMAGED
 from core._fast.mdb cimport MDB_NOTFOUND, PUT_RESERVE, mdb
 
 
-cdef int put_value(Txn* txn, Dbi table, const StatePart* part) noexcept nogil:
+cdef int put_value(Txn* txn, Dbi table, const StatePart* part, bint* changed) noexcept nogil:
     cdef Val key = Val(part.key_size, <void*>part.key)
     cdef Val room = Val(VALUE_HEAD + part.size, NULL)
     cdef unsigned int sum
     cdef int code
     if part.value == NULL:
         code = mdb.delete(txn, table, &key, NULL)
-        return 0 if code == MDB_NOTFOUND else code
+        if code == MDB_NOTFOUND:
+            return 0
+        changed[0] = True
+        return code
+    changed[0] = True
     code = mdb.put(txn, table, &key, &room, PUT_RESERVE)
     if code == 0:
         sum = crc32c(crc32c(0, part.key, part.key_size), part.value, <Py_ssize_t>part.size)

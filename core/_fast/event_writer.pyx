@@ -80,7 +80,7 @@ cdef class EventWriter:
             self.env.abort(self.txn)
             return code
         code = self.env.commit(self.txn)
-        self.next_txn += 1
+        self.next_txn += 1      # NOTE: only for a transaction that changed something; LMDB uses others' numbers again
         return code
 
     # -- what is remembered -----------------------------------------------------------------------------------
@@ -444,9 +444,7 @@ cdef class EventWriter:
         for index in range(part.state_count):
             if code == 0:
                 code = put_value(self.txn, self.env.keys if part.states[index].secret else self.env.state,
-                                 &part.states[index])
-        if part.state_count:
-            self.changed = True
+                                 &part.states[index], &self.changed)
         return code
 
     cdef int _index(self, const DraftPart* draft) noexcept nogil:

@@ -12,6 +12,8 @@ from core._fast.envelope import Draft
 from core._fast.event_append import ANY, EXISTS, NO_STREAM, Append, Appended, Query
 from core._fast.event_store import EventStore
 from core.event_log.errors import ConditionFailed, EventLogError, VersionConflict
+from tests.core.fast.event_peer import Peer
+from tests.oracles.event_log import Plain
 
 
 @pytest.fixture
@@ -62,3 +64,20 @@ def test_refuses_an_append_when_a_later_event_matches_its_condition(store: Event
     for after, accepted in ((0, False), (1, False), (2, True)):
         [done] = store.commit([Append(unless=Query([["type:Two"]]), after=after)])
         assert isinstance(done, Appended if accepted else ConditionFailed)
+
+
+def test_sees_what_another_process_wrote_after_a_commit_that_changed_nothing(store: EventStore) -> None:
+    append(store, "a", "One")
+    store.commit([Append(state=[(b"none", None)])])
+    with Peer() as other:
+        theirs: Plain = {
+            "writes": [["a", 1, [["Two", [], "0f" * 16, ""]]]],
+            "checks": [],
+            "unless": None,
+            "after": 0,
+            "state": [],
+        }
+        assert other.commit(store.path, [theirs], 0) == [("appended", 2, 2, [2], False)]
+    done = append(store, "a", "Three", expected=2)
+    assert isinstance(done, Appended)
+    assert [event.version for event in store.read_stream("a")] == [1, 2, 3]
