@@ -2,8 +2,8 @@
 
 Rules: appends are committed in the order in which they were handed over, and answered in that order, after they
 are on the disk. The thread takes the first that waits and all behind it, commits them at once, tells, and looks
-again; so what comes during a commit goes into the next one together. While a committer lives, nothing else calls
-`commit` of its store. core/event_log/log.py makes one. PERF: bench/event_log.py.
+again; so what comes during a commit goes into the next one together. core/event_log/log.py makes one.
+PERF: bench/event_log.py.
 
 NOTE: the thread takes the interpreter only to begin a segment: a busy loop cannot hold up a commit.
 """

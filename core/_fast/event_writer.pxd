@@ -7,10 +7,12 @@ from core._fast.event_env cimport EventEnv
 from core._fast.event_layout cimport ID_SIZE
 from core._fast.event_names cimport Name, NameList, NameTable
 from core._fast.event_postings cimport Postings
+from core._fast.locks cimport pthread_mutex_t
 from core._fast.mdb cimport Cursor, Txn
 
 cdef class EventWriter:
     cdef EventEnv env
+    cdef pthread_mutex_t turn  # one batch after the other, whichever thread brings it
     # What the writer remembers of the log; true for the transaction numbered `next_txn`, if nobody else has it.
     cdef size_t next_txn       # 0: nothing is remembered
     cdef uint64_t revision     # of the catalogue

@@ -29,6 +29,9 @@ from core._fast.event_streams cimport (
 from core._fast.event_tags cimport NOWHERE, Search, begin_search, end_search, next_match
 from core._fast.event_values cimport put_value
 from core._fast.event_trouble cimport LOG_DAMAGED, SEGMENT_OVER
+from core._fast.locks cimport (
+    pthread_mutex_destroy, pthread_mutex_init, pthread_mutex_lock, pthread_mutex_unlock,
+)
 from core._fast.mdb cimport (
     CURSOR_LAST, MDB_KEYEXIST, MDB_MAP_FULL, MDB_NOTFOUND, PUT_APPEND, PUT_NO_OVERWRITE, PUT_RESERVE, Stat,
     Val, mdb,
@@ -43,8 +46,10 @@ cdef class EventWriter:
 
     def __cinit__(self, EventEnv env not None):
         self.env = env
+        pthread_mutex_init(&self.turn, NULL)
 
     def __dealloc__(self):
+        pthread_mutex_destroy(&self.turn)
         clear_names(&self.streams)
         clear_names(&self.tags)
         free_postings(&self.postings)
@@ -53,17 +58,17 @@ cdef class EventWriter:
         free(self.asked_ids)
 
     cdef int commit(self, AppendPart** appends, Py_ssize_t count, int64_t now_ns) noexcept nogil:
-        cdef int code
+        cdef int code = MDB_MAP_FULL
+        pthread_mutex_lock(&self.turn)
         self.now_ns = now_ns
-        while True:
+        while code == MDB_MAP_FULL:
             code = self._try(appends, count)
-            if code == 0:
-                return 0
-            self.next_txn = 0
-            if code == MDB_MAP_FULL:
-                code = self.env.grow()
             if code:
-                return code
+                self.next_txn = 0
+            if code == MDB_MAP_FULL:
+                code = self.env.grow() or MDB_MAP_FULL
+        pthread_mutex_unlock(&self.turn)
+        return code
 
     cdef int _try(self, AppendPart** appends, Py_ssize_t count) noexcept nogil:
         cdef Py_ssize_t index = 0

@@ -11,8 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from core.event_log.errors import LogMissing, LogUnwritable
+from core._fast.event_append import ANY, Append, Appended
+from core.event_log.errors import EventLogError, LogMissing, LogUnwritable
 from core.event_log.log import EventLog
+from core.event_log.verification import verify
 from tests.core.event_log.contract import EventLogContract, collect, draft
 
 ROOT = Path(__file__).parents[3]
@@ -70,3 +72,16 @@ async def test_follows_what_another_process_appends(tmp_path: Path) -> None:
         _, errors = await other.communicate()
         assert other.returncode == 0, errors.decode()
         assert (log.head("here"), log.head("there")) == (100, 200)
+
+
+async def test_a_batch_that_another_thread_commits_itself_goes_between(tmp_path: Path) -> None:
+    async with EventLog(tmp_path / "log", map_size=1 << 16) as log:
+
+        def commit_many() -> list[Appended | EventLogError]:
+            return [log.store.commit([Append([("theirs", ANY, [draft()])])])[0] for _ in range(300)]
+
+        theirs = asyncio.create_task(asyncio.to_thread(commit_many))
+        ours = [await log.append("ours", [draft()], number) for number in range(300)]
+        positions = [done.first_position for done in [*ours, *await theirs] if isinstance(done, Appended)]
+        assert sorted(positions) == list(range(1, 601))
+    assert verify(tmp_path / "log").sound
