@@ -24,6 +24,7 @@ from core._fast.event_reader cimport (
     Piece, find_events_of, find_last, find_matching, find_range, find_value, find_values, find_version,
     free_found,
 )
+from core._fast.event_making cimport make_log
 from core._fast.event_segments cimport begin_segment, drop_oldest
 from core._fast.event_trouble cimport LOG_DAMAGED, SEGMENT_OVER
 from core._fast.mdb cimport COPY_COMPACT, Dbi, Info, Stat, Txn, Val, mdb
@@ -75,7 +76,7 @@ cdef class EventStore:
         self.segment_days = segment_days
         self.committing = threading.Lock()
         if make and not read_only and not os.path.exists(os.path.join(path, "data.mdb")):
-            os.makedirs(path, mode=0o700, exist_ok=True)
+            make_log(path, map_size, now, segment_end(now, segment_days))
         self.env = EventEnv(path, map_size=map_size, make=make, read_only=read_only, now_ns=now,
                             end_ns=segment_end(now, segment_days))
         self.writer = EventWriter(self.env)

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import product
 
-from tests.crash.recording import Answer, KeepEntry, Step, Sync, Write
+from tests.crash.recording import Answer, KeepEntry, Name, Step, Sync, Write
 
 PAGE = 4096
 SECTOR = 512
@@ -96,16 +96,24 @@ def tear(write: Write, chance: random.Random) -> list[Write]:
 
 def crashes(
     steps: Iterable[Step], chance: random.Random, disk: Disk | None = None
-) -> Iterator[tuple[int, bytes]]:
+) -> Iterator[tuple[int, bytes | None]]:
     """Return how many actions were acknowledged, and a file that may then be found, for each legal crash.
+
+    None: there is no file.
 
     NOTE: it is enough to look just before each sync is over: whatever may be found earlier since the sync
     before is among these, and as many or more actions were acknowledged.
     """
     disk = disk or Disk()
-    done = 0
+    done, named = 0, False
     for step in steps:
-        if isinstance(step, Write):
+        if not named:
+            yield done, None
+        if isinstance(step, Name):
+            named = True
+        elif not named:
+            make(disk, step)
+        elif isinstance(step, Write):
             disk.write(step)
             if step.durable:
                 yield from ((done, image) for image in disk.images(chance))
@@ -123,3 +131,14 @@ def crashes(
 
 def covers(step: Write, write: Write) -> bool:
     return step.offset <= write.offset and write.offset + len(write.data) <= step.offset + len(step.data)
+
+
+def make(disk: Disk, step: Step) -> None:
+    """Take a step on a file that nobody finds yet."""
+    if isinstance(step, Write):
+        disk.write(step)
+        if step.durable:
+            put(disk.synced, [step])
+            disk.unsynced = [write for write in disk.unsynced if not covers(step, write)]
+    elif isinstance(step, Sync):
+        disk.sync()

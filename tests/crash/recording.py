@@ -22,6 +22,8 @@ TRACED = (
     "fdatasync",
     "fsync",
     "msync",
+    "link",
+    "linkat",
 )
 ANSWERS = "sendto"  # what a child acknowledged
 LINE = re.compile(r"(\d+) +(\w+)\((.*)\) += (-?\d+)", re.DOTALL)
@@ -56,7 +58,12 @@ class KeepEntry:
     path: str
 
 
-Step = Write | Sync | Answer | KeepEntry
+@dataclass(frozen=True)
+class Name:
+    """Give the file its name: before that nobody finds it."""
+
+
+Step = Write | Sync | Answer | KeepEntry | Name
 
 
 @dataclass
@@ -95,6 +102,7 @@ class Reader:
 
     def __init__(self, data: str) -> None:
         self.data = data
+        self.making = ""  # the file before it has its name
         self.recording = Recording()
         self.files: dict[int, tuple[str, bool]] = {}
         self.places: dict[int, int] = {}
@@ -106,9 +114,15 @@ class Reader:
         if call == "openat":
             self.files[result] = (texts[0].decode(), "O_DSYNC" in arguments)
             return
+        if call in ("link", "linkat"):
+            assert [text.decode() for text in texts] == [self.making, self.data]
+            steps.append(Name())
+            return
         numbers = [int(number) for number in re.findall(r"(?:^|, )(-?\d+)", TEXT.sub("", arguments))]
         descriptor = numbers[0]
         path, durable = self.files.get(descriptor, ("", False))
+        if is_made(path, self.data):
+            self.making, path = path, self.data
         if call == ANSWERS:
             steps.append(Answer(texts[0]))
         elif call == "fsync" and path != self.data:
@@ -127,3 +141,8 @@ class Reader:
             self.places[descriptor] = offset + result
         else:
             raise AssertionError(f"{call} on the log's file is not part of this model")
+
+
+def is_made(path: str, data: str) -> bool:
+    """Tell whether a path is that of the file while it is made."""
+    return Path(path).name == Path(data).name and Path(path).parent.parent == Path(data).parent
