@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import msgspec
 
+from core._fast.envelope import Event
 from core.event_log.log import EventLog
 from engines.event_sourcing.errors import DeadLetterUnknown
 
@@ -55,13 +56,25 @@ class DeadLetter(msgspec.Struct, frozen=True, kw_only=True):
         )
 
 
+def new_letter(handler: str, event: Event, error: str, attempts: int, now_ns: int) -> DeadLetter:
+    """Return the letter of an event that is given up."""
+    return DeadLetter(
+        id=f"{handler}:{event.position}",
+        handler=handler,
+        position=event.position,
+        event_id=str(event.id),
+        type=event.type,
+        aggregate_id=event.stream,
+        time_ns=event.time_ns,
+        error=error[:ERROR_LIMIT],
+        attempts=attempts,
+        failed_ns=now_ns,
+        failed_again_ns=now_ns,
+    )
+
+
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(DeadLetter).decode
-
-
-def letter_id(handler: str, position: int) -> str:
-    """Return the id of a letter."""
-    return f"{handler}:{position}"
 
 
 def parted_id(id: str) -> tuple[str, int]:

@@ -4,13 +4,14 @@
     engine.register(bank)
     engine.register_projection(balances)
     engine.register_handler(mails)
+    engine.register_process(transfers)
     await engine.start_event_sourcing_engine("var/events")
     answer = await engine.execute({"type": "Deposit", "id": "d1", "account": "ann", "cents": 5})
     table = await engine.table("balances", at_least=answer.position)
 
 The rule it guards: everything is registered before it is used, nothing is opened before the start, and what
-was started is stopped in reverse order: handlers, then commands, then tables. Joined with the market, with
-HTTP and with the site in gateway/.
+was started is stopped in reverse order: processes and handlers, then commands, then tables. Joined with the
+market, with HTTP and with the site in gateway/.
 """
 
 from __future__ import annotations
@@ -47,6 +48,9 @@ from engines.event_sourcing.errors import (
 from engines.event_sourcing.event import Event, EventReader, new_event
 from engines.event_sourcing.handler import Handler
 from engines.event_sourcing.handler_runner import HandlerRunner
+from engines.event_sourcing.process import Process
+from engines.event_sourcing.process_instance import STREAMS
+from engines.event_sourcing.process_runner import ProcessRunner
 from engines.event_sourcing.projection import AnyProjection
 from engines.event_sourcing.projection_runner import ProjectionRunner
 from engines.event_sourcing.request import CommandResult
@@ -76,9 +80,11 @@ class EventSourcingEngine:
         self._domains: dict[str, Domain] = {}
         self._projections: dict[str, AnyProjection] = {}
         self._handlers: dict[str, Handler] = {}
+        self._processes: dict[str, Process] = {}
         self._buses: dict[str, CommandBus] = {}
         self._runners: dict[str, ProjectionRunner[Any]] = {}
         self._handling: dict[str, HandlerRunner] = {}
+        self._processing: dict[str, ProcessRunner] = {}
         self._log: EventLog | None = None
         self._lock: RunnerLock | None = None
         self._closing = contextlib.AsyncExitStack()
@@ -93,6 +99,8 @@ class EventSourcingEngine:
         Raises ValueError if its name or the names of its streams are taken.
         """
         self._forbid_running()
+        if any(one.startswith(STREAMS) or STREAMS.startswith(one) for one in domain.prefixes):
+            raise ValueError(f"streams {STREAMS}* belong to processes")
         for other in self._domains.values():
             for one in domain.prefixes:
                 if any(one.startswith(taken) or taken.startswith(one) for taken in other.prefixes):
@@ -110,10 +118,24 @@ class EventSourcingEngine:
 
     def register_handler(self, handler: Handler) -> None:
         """Take a handler, which is given events from the start on. Raises ValueError."""
-        self._forbid_running()
-        if handler.name in self._handlers:
-            raise ValueError(f"there is a handler {handler.name!r} already")
+        self._forbid_taken(handler.name)
         self._handlers[handler.name] = handler
+
+    def register_process(self, process: Process) -> None:
+        """Take a process, whose instances react to events from the start on. Raises ValueError."""
+        self._forbid_taken(process.name)
+        self._processes[process.name] = process
+
+    def unregister_all(self) -> None:
+        """Forget what was registered, to be started with something else; raise ValueError while it runs."""
+        self._forbid_running()
+        for registered in (self._domains, self._projections, self._handlers, self._processes):
+            registered.clear()
+
+    def _forbid_taken(self, name: str) -> None:
+        self._forbid_running()
+        if name in self._handlers or name in self._processes:
+            raise ValueError(f"there is a handler or a process {name!r} already")
 
     def _forbid_running(self) -> None:
         if self._log is not None:
@@ -171,10 +193,14 @@ class EventSourcingEngine:
                 self._buses[name] = bus
             self._log, self._lock, self._reader, self._closing = log, lock, reader, closing
             for name, handler in self._handlers.items():
-                handling = HandlerRunner(log, handler, lock, clock=self._clock, reader=reader)
-                closing.push_async_callback(handling.stop)
-                handling.start()
-                self._handling[name] = handling
+                self._handling[name] = HandlerRunner(log, handler, lock, clock=self._clock, reader=reader)
+            for name, process in self._processes.items():
+                self._processing[name] = ProcessRunner(
+                    log, process, lock, self.execute, clock=self._clock, reader=reader
+                )
+            for one in self._followers().values():
+                closing.push_async_callback(one.stop)
+                one.start()
         except BaseException:
             await closing.aclose()
             self._forget()
@@ -201,6 +227,7 @@ class EventSourcingEngine:
         self._buses.clear()
         self._runners.clear()
         self._handling.clear()
+        self._processing.clear()
 
     @property
     def log(self) -> EventLog:
@@ -271,6 +298,8 @@ class EventSourcingEngine:
         and what else an append raises.
         """
         given = new_event(event_data)
+        if given.aggregate_id.startswith(STREAMS):
+            raise EventForeign(f"the events of {given.aggregate_id} come from a process alone")
         owner = self._owner(given.aggregate_id)
         if owner is not None:
             raise EventForeign(
@@ -344,12 +373,17 @@ class EventSourcingEngine:
             await runner.wait_for(at_least, seconds)
         return runner.table
 
-    # -- handlers --------------------------------------------------------------------------------------------
+    # -- handlers and processes ------------------------------------------------------------------------------
 
     def handler(self, name: str) -> HandlerRunner:
         """Return what runs a handler: status, pause, resume; raise NameUnknown."""
         self.log  # noqa: B018 - raises EngineStopped
         return named(self._handling, name, "handler")
+
+    def process(self, name: str) -> ProcessRunner:
+        """Return what runs a process: status, pause, resume, its instances; raise NameUnknown."""
+        self.log  # noqa: B018 - raises EngineStopped
+        return named(self._processing, name, "process")
 
     def dead_letters(self, handler: str = "", after: str | bytes = "", limit: int = 100) -> list[DeadLetter]:
         """Return events that were given up, by handler and position, from the one after the id `after` on.
@@ -375,8 +409,10 @@ class EventSourcingEngine:
         await self._desk().drop(id)
 
     def _desk(self) -> DeadLetterDesk:
-        runners: dict[str, Runner] = {**self._handling}
-        return DeadLetterDesk(self.log, runners)
+        return DeadLetterDesk(self.log, self._followers())
+
+    def _followers(self) -> dict[str, Runner]:
+        return {**self._handling, **self._processing}
 
     # -- itself ----------------------------------------------------------------------------------------------
 
@@ -391,6 +427,7 @@ class EventSourcingEngine:
             domains=[domain_status(bus) for bus in self._buses.values()],
             projections=[runner.status() for runner in self._runners.values()],
             handlers=[runner.status() for runner in self._handling.values()],
+            processes=[runner.status() for runner in self._processing.values()],
         )
 
     def dashboard(self, events: int = 20) -> Dashboard:

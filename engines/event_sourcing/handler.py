@@ -21,9 +21,7 @@ from typing import Literal
 from core.event_log.filter import EVERYTHING, Filter
 from engines.event_sourcing.event import Event
 from engines.event_sourcing.projection import check_name
-from engines.event_sourcing.retry import Retry
-
-ORDINARY = Retry()
+from engines.event_sourcing.retry import ORDINARY, Retry
 
 
 @dataclass(frozen=True, kw_only=True)

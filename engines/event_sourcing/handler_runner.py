@@ -26,10 +26,9 @@ from core.event_log.errors import LogClosed
 from core.event_log.log import EventLog
 from engines.event_sourcing.clock import Clock, sleep, within
 from engines.event_sourcing.dead_letter import (
-    ERROR_LIMIT,
     DeadLetter,
-    letter_id,
     letter_key,
+    new_letter,
     place_of,
     put,
     read_letter,
@@ -229,20 +228,7 @@ class HandlerRunner(Runner):
     def _give_up(self, event: envelope.Event, attempts: int, error: BaseException) -> None:
         logger.error("handler %s gives up the event at %d: %s", self.name, event.position, told(error))
         self._dead += 1
-        now = self._clock.now_ns()
-        letter = DeadLetter(
-            id=letter_id(self.name, event.position),
-            handler=self.name,
-            position=event.position,
-            event_id=str(event.id),
-            type=event.type,
-            aggregate_id=event.stream,
-            time_ns=event.time_ns,
-            error=told(error)[:ERROR_LIMIT],
-            attempts=attempts,
-            failed_ns=now,
-            failed_again_ns=now,
-        )
+        letter = new_letter(self.name, event, told(error), attempts, self._clock.now_ns())
         self._letters[place_of(event.position)] = [put(letter)]
 
     # -- what is asked for -----------------------------------------------------------------------------------

@@ -30,6 +30,9 @@ class Retry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
         return random.uniform(0.0, self.limit(failed))
 
 
+ORDINARY = Retry()
+
+
 def told(error: BaseException) -> str:
     """Return an error as one line that says its kind: `ValueError: no such user`."""
     return f"{type(error).__name__}: {error}".rstrip(": ")

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import msgspec
 
 from engines.event_sourcing.command_bus import CommandBus
 from engines.event_sourcing.event import Event
 from engines.event_sourcing.handler_runner import HandlerStatus
+from engines.event_sourcing.process_runner import ProcessStatus
 from engines.event_sourcing.projection_runner import ProjectionStatus
 
 
@@ -46,7 +45,7 @@ class EngineStatus(msgspec.Struct, frozen=True):
     domains: list[DomainStatus] = []
     projections: list[ProjectionStatus] = []
     handlers: list[HandlerStatus] = []
-    processes: list[Any] = []
+    processes: list[ProcessStatus] = []
 
 
 class Dashboard(msgspec.Struct, frozen=True):

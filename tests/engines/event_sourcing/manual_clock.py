@@ -21,13 +21,14 @@ class ManualTimer:
 
 
 class ManualClock:
-    def __init__(self) -> None:
+    def __init__(self, begin: int = BEGIN) -> None:
+        self._begin = begin
         self._passed = 0
         self._timers: list[tuple[int, int, ManualTimer]] = []
         self._made = 0
 
     def now_ns(self) -> int:
-        return BEGIN + self._passed
+        return self._begin + self._passed
 
     def monotonic_ns(self) -> int:
         return self._passed
