@@ -56,6 +56,7 @@ ImportPath = Annotated[
         title='import path such as "package.module:name"',
     ),
 ]
+SMALLEST_MAP = Size("1MiB")
 SMALLEST_HEAD, LARGEST_HEAD = Size("256B"), Size("16MiB")
 TlsVersion = Literal["1.2", "1.3"]
 
@@ -379,6 +380,41 @@ class ConsumerConfig(Table, frozen=True):
     groups: Annotated[tuple[Name, ...], Meta(description="groups it belongs to")] = ()
 
 
+class EventLogConfig(Table, frozen=True):
+    """The event log: with this table the gateway keeps one, and runs the event sourcing engine on it."""
+
+    path: Annotated[Path, Meta(description="its folder, in data_dir")] = Path("events")
+    retention_days: Annotated[
+        int, Meta(ge=1, le=36_500, description="days that events are kept at least; then their segment goes")
+    ] = 365
+    segment_days: Annotated[
+        int, Meta(ge=0, le=3650, description="days of a segment, the part that goes as a whole; 0: a month")
+    ] = 0
+    map_size: Annotated[
+        Size, Meta(description="address space set aside for the log; it grows by itself when that is used")
+    ] = Size("64GiB")
+
+    def __post_init__(self) -> None:
+        if self.map_size < SMALLEST_MAP:
+            raise FieldInvalid(f"must be {SMALLEST_MAP} at least", "an empty log needs as much", "map_size")
+
+
+class EventSourcingConfig(Table, frozen=True):
+    """What is decided, projected and handled on the event log."""
+
+    install: Annotated[
+        tuple[ImportPath, ...],
+        Meta(description="functions that register domains, projections, handlers and processes"),
+    ] = ()
+    snapshot_every: Annotated[
+        int, Meta(ge=0, description="events of a stream between two snapshots of its aggregate; 0: none")
+    ] = 100
+    verify_snapshots: Annotated[
+        bool, Meta(description="hold every snapshot that is used to a replay; slow")
+    ] = False
+    kept: Annotated[int, Meta(ge=1, description="aggregates kept in memory, of each domain")] = 10_000
+
+
 class Config(Table, frozen=True):
     """Agora's configuration."""
 
@@ -388,3 +424,9 @@ class Config(Table, frozen=True):
     route: Annotated[tuple[RouteConfig, ...], Meta(description="what is matched, and where it goes")] = ()
     plugin: Annotated[tuple[PluginUse, ...], Meta(description="plugins of every route, before its own")] = ()
     consumer: Annotated[tuple[ConsumerConfig, ...], Meta(description="who requests may speak for")] = ()
+    event_log: Annotated[EventLogConfig | None, Meta(description="the event log; left out: none is kept")] = (
+        None
+    )
+    event_sourcing: Annotated[EventSourcingConfig, Meta(description="what runs on the event log")] = (
+        EventSourcingConfig()
+    )

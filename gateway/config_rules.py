@@ -8,16 +8,19 @@ configuration.
 from __future__ import annotations
 
 import importlib
+import operator
 import socket
 import ssl
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 from core.address import ListenAddress, TargetUrl
 from core.config import Config, ServerTlsConfig, UpstreamTlsConfig
 from core.decode import ConfigProblem, did_you_mean
 from core.route_pattern import Pattern
 from core.route_tree import RouteConflict, RouteTree
+from engines.event_sourcing import EventSourcingEngine
 from gateway.plugin_view import plugin_phases
 from gateway.system_paths import system_patterns
 
@@ -113,12 +116,33 @@ def applications_can_be_imported(config: Config) -> Problems:
             yield _problem(f"route[{index}].app", wrong, right)
 
 
-def _import_failure(path: str) -> str:
+def event_sourcing_can_be_installed(config: Config) -> Problems:
+    """Hold `install` to functions that can be imported and called, and to a log that they stand on."""
+    install = config.event_sourcing.install
+    if install and config.event_log is None:
+        yield _problem("event_log", "is missing", "add the table [event_log]: what is installed needs a log")
+    engine = EventSourcingEngine()
+    for index, path in enumerate(install):
+        key = f"event_sourcing.install[{index}]"
+        if wrong := _import_failure(path):
+            yield _problem(key, wrong, "name a function `module:install` that takes the engine")
+            continue
+        try:
+            imported(path)(engine)
+        except Exception as error:
+            wrong = f"{path!r} cannot be installed: {type(error).__name__}: {error}"
+            yield _problem(key, wrong, "give each name to one domain, projection, handler or process")
+
+
+def imported(path: str) -> Any:
+    """Return what an import path such as ``package.module:name`` names; raise what importing it raises."""
     module, _, name = path.partition(":")
+    return operator.attrgetter(name)(importlib.import_module(module))
+
+
+def _import_failure(path: str) -> str:
     try:
-        found: object = importlib.import_module(module)
-        for part in name.split("."):
-            found = getattr(found, part)
+        found = imported(path)
     except (Exception, SystemExit) as error:
         return f"{path!r} cannot be imported: {type(error).__name__}: {error}"
     return "" if callable(found) else f"{path!r} is not callable"
@@ -230,6 +254,7 @@ RULES: tuple[Callable[[Config], Problems], ...] = (
     routes_can_be_told_apart,
     plugins_stand_where_they_run,
     applications_can_be_imported,
+    event_sourcing_can_be_installed,
     targets_are_elsewhere,
     upstream_tls_is_used,
     tls_files_are_usable,

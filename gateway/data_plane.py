@@ -26,6 +26,7 @@ from core._fast.wheel import Wheel
 from core.config import Config, ServerConfig
 from core.plugin import Plugin
 from core.site import Site
+from gateway.engines import Engines
 from gateway.forwarding import TrustedProxies
 from gateway.identity import gateway_name
 from gateway.lifespan import Lifespan
@@ -69,6 +70,7 @@ class DataPlane:
             metrics=self.meters.metrics,
             on_close=self._closers.append,
         )
+        self.engines = Engines(self.config)
         self._builder = SnapshotBuilder(
             site=self.site,
             reactor=self.reactor,
@@ -79,8 +81,10 @@ class DataPlane:
         )
         self._built: Built | None = None
         try:
+            await self.engines.start()
             await self.swap(self.config)
         except BaseException:
+            await self.engines.close()
             self._release()
             raise
         self.ready = True
@@ -108,6 +112,7 @@ class DataPlane:
             await asyncio.gather(*self._background, return_exceptions=True)
         if self._built is not None:
             await self._close(self._built)
+        await self.engines.close()
         for close in reversed(self._closers):
             close()
         self._release()

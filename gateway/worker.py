@@ -189,6 +189,7 @@ def _settings_fixed_at_start(old: Config, new: Config) -> list[str]:
     """Name the settings that changed but are read once, at start."""
     keys = ("listen", "workers", "data_dir", "name")
     changed = [f"server.{key}" for key in keys if getattr(old.server, key) != getattr(new.server, key)]
+    changed += [key for key in ("event_log", "event_sourcing") if getattr(old, key) != getattr(new, key)]
     if (old.server.tls is None) != (new.server.tls is None):
         changed.append("server.tls")
     return changed

@@ -7,13 +7,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from core.config import EventLogConfig
 from gateway.commands.arguments import read_config
 
 if TYPE_CHECKING:
     from core._fast.event_store import EventStore
     from core.event_log.log import EventLog
-
-DIRECTORY = "events"  # in the data directory
 
 LogPlace = Annotated[
     Path,
@@ -26,8 +25,9 @@ LogPlace = Annotated[
 def log_directory(place: Path) -> Path:
     """Return the directory of the log that is meant, be it there or not; raise ConfigInvalid."""
     if place.is_file():
-        return read_config(place).server.data_dir / DIRECTORY
-    inside = place / DIRECTORY
+        config = read_config(place)
+        return config.server.data_dir / (config.event_log or EventLogConfig()).path
+    inside = place / EventLogConfig().path
     return inside if (inside / "data.mdb").exists() and not (place / "data.mdb").exists() else place
 
 

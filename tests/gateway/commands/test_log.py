@@ -256,7 +256,7 @@ def test_verify_says_what_is_damaged_and_fails(tmp_path: Path) -> None:
     write_small_log(tmp_path)
     layout = LmdbFile((tmp_path / "data.mdb").read_bytes())
     record = layout.trees["e.00000003"][0][1]
-    at = layout.data.rindex(record) + 130
+    at = layout.data.rindex(record) + 140
     with (tmp_path / "data.mdb").open("r+b") as file:
         file.seek(at)
         file.write(bytes([layout.data[at] ^ 16]))
