@@ -101,12 +101,12 @@ class EventSourcingEngine:
         self._forbid_running()
         if any(one.startswith(STREAMS) or STREAMS.startswith(one) for one in domain.prefixes):
             raise ValueError(f"streams {STREAMS}* belong to processes")
+        if domain.name in self._domains:
+            raise ValueError(f"there is a domain {domain.name!r} already")
         for other in self._domains.values():
             for one in domain.prefixes:
                 if any(one.startswith(taken) or taken.startswith(one) for taken in other.prefixes):
                     raise ValueError(f"streams {one}* of domain {domain.name!r} belong to {other.name!r}")
-        if domain.name in self._domains:
-            raise ValueError(f"there is a domain {domain.name!r} already")
         self._domains[domain.name] = domain
 
     def register_projection(self, projection: AnyProjection) -> None:

@@ -120,7 +120,7 @@ async def test_drops_what_is_too_old_at_the_start_and_once_a_day(tmp_path: Path)
         await engine.execute({"type": "Deposit", "id": "d1", "account": "ann", "cents": 5})
         retention = Retention(engine, 10, clock)
         await retention.drop()
-        assert [part.number for part in engine.log.store.segments()][0] == 3
+        assert engine.log.store.segments()[0].number == 3
         repeated = await engine.execute({"type": "Deposit", "id": "d1", "account": "ann", "cents": 5})
         assert repeated.position == 6
         await clock.advance(400 * DAY)
