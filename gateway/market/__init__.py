@@ -1,0 +1,1 @@
+"""The opinion market on the event sourcing engine, and its API: where the two are joined."""
