@@ -43,7 +43,7 @@ class Routes:
             self._exact.setdefault(shape, {})[method] = (endpoint, names)
 
     def find(self, segments: list[str]) -> dict[str, tuple[Endpoint, tuple[tuple[int, str], ...]]] | None:
-        """Return what a path's methods lead to, with the segments that are names; None: there is no such page."""
+        """Return what a path's methods lead to, and which segments are names; None: there is no such page."""
         if not all(segments):
             return None
         # The second segment is a name wherever there is one; in paths of orders the third is too.
