@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
@@ -19,6 +20,7 @@ from tests.engines.event_sourcing.crash_story import ROOM
 from tests.engines.event_sourcing.test_engine import deposit
 
 ROOT = Path(__file__).parents[3]
+MEMORY = "/dev/shm"  # who is killed loses nothing that was written, be it to a disk or not
 MOVES = 15  # of money, in all
 
 
@@ -42,15 +44,14 @@ async def template(tmp_path: Path) -> Path:
 
 
 def play(template: Path, *more: str) -> list[dict[str, Any]]:
-    folder = template.parent / "runs"
-    folder.mkdir()
-    told = subprocess.run(
-        [sys.executable, "-m", "tests.engines.event_sourcing.crash_story", template, folder, *more],
-        cwd=ROOT,
-        stdout=subprocess.PIPE,
-        check=True,
-        timeout=100,
-    )
+    with TemporaryDirectory(dir=MEMORY) as folder:
+        told = subprocess.run(
+            [sys.executable, "-m", "tests.engines.event_sourcing.crash_story", template, folder, *more],
+            cwd=ROOT,
+            stdout=subprocess.PIPE,
+            check=True,
+            timeout=110,
+        )
     return [json.loads(line) for line in told.stdout.splitlines()]
 
 
