@@ -13,12 +13,14 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING
 
 from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from core._fast.app_target import App
 from core.errors import PROBLEM_CONTENT_TYPE, Problem
+from gateway.event_sourcing.routes import event_sourcing_routes
 from gateway.identity import admin_token
 from gateway.system_paths import SYSTEM_PATHS
 
@@ -81,14 +83,21 @@ def control_app(plane: DataPlane) -> Starlette:
     async def nothing(_: Request) -> Response:
         return problem(NO_SUCH_PAGE)
 
+    async def http_error(_: Request, error: Exception) -> Response:
+        assert isinstance(error, HTTPException)
+        told = Problem(error.status_code, error.detail.lower().replace(" ", "-"), error.detail)
+        return problem(told, dict(error.headers or {}))
+
     return Starlette(
+        exception_handlers={HTTPException: http_error},
         routes=[
             Route("/healthz", health),
             Route("/readyz", ready),
             Route("/metrics", metrics),
             Route("/api/v1/api-gateway/status", guarded(status)),
+            *event_sourcing_routes(plane.engines.event_sourcing, lambda: not plane.ready, guarded),
             Route("/api/v1/{rest:path}", guarded(nothing)),
-        ]
+        ],
     )
 
 

@@ -1,0 +1,1 @@
+"""The HTTP API of the event sourcing engine: /api/v1/event-sourcing."""

@@ -1,0 +1,25 @@
+"""Aggregates over HTTP: which there are, and the state of one now, at a version or at a time."""
+
+from __future__ import annotations
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from engines.event_sourcing import EventSourcingEngine
+from gateway.event_sourcing.exchange import MOST_EVENTS, Query, QueryInvalid, shown
+
+
+async def list_aggregates(engine: EventSourcingEngine, request: Request) -> Response:
+    """List aggregates by name."""
+    query = Query(request, "prefix", "after", "limit")
+    limit = query.number("limit", 100, 1, MOST_EVENTS)
+    return shown({"aggregates": engine.aggregates(query.text("prefix"), query.text("after"), limit)})
+
+
+async def show_aggregate(engine: EventSourcingEngine, request: Request) -> Response:
+    """Show the state of an aggregate."""
+    query = Query(request, "version", "at")
+    version, at = query.number("version", 0, 1) or None, query.time("at")
+    if version is not None and at is not None:
+        raise QueryInvalid("version and at name two moments: give one of them")
+    return shown(await engine.aggregate(request.path_params["stream"], version=version, at_ns=at))
