@@ -8,6 +8,7 @@ from typing import Any
 import typer
 
 from gateway.commands.check import check
+from gateway.commands.demo import demo
 from gateway.commands.explain import explain
 from gateway.commands.log import log
 from gateway.commands.plugins import plugins
@@ -24,6 +25,7 @@ COMMANDS: dict[str, Callable[..., Any]] = {
     "plugins": plugins,
     "schema": schema,
     "requests": requests,
+    "demo": demo,
 }
 
 GROUPS: dict[str, typer.Typer] = {"log": log}  # of commands

@@ -41,16 +41,22 @@ class Tally:
         self.refused: Counter[str] = Counter()
         self.latencies: list[float] = []  # seconds, of all orders and cancellations
         self._looked = (self.begun, 0, 0)  # when, orders, latencies
+        self._span = (self.begun, self.begun)  # from the first order to the last
 
     def answered(self, seconds: float) -> None:
         """Count an order or a cancellation that was answered."""
+        now = self._clock()
+        self._span = (self._span[0] if self.orders else now - seconds, now)
         self.orders += 1
         self.latencies.append(seconds)
 
     def look(self, markets: list[dict[str, Any]], *, whole: bool = False) -> Progress:
         """Return how far it is: rate and times since the last look, or of the whole."""
         now = self._clock()
-        since, orders, seen = (self.begun, 0, 0) if whole else self._looked
+        since, orders, seen = self._looked
+        until = now
+        if whole:
+            (since, until), orders, seen = self._span, 0, 0
         self._looked = (now, self.orders, len(self.latencies))
         times = sorted(self.latencies[seen:])
         return Progress(
@@ -58,7 +64,7 @@ class Tally:
             seconds=round(now - self.begun, 3),
             orders=self.orders,
             wanted=self.wanted,
-            rate=round((self.orders - orders) / max(now - since, 1e-9), 1),
+            rate=round((self.orders - orders) / max(until - since, 1e-9), 1),
             p50=quantile(times, 0.5),
             p99=quantile(times, 0.99),
             trades=self.trades,

@@ -105,16 +105,20 @@ class Trader:
                 min(size, self.shares[seen.market, share]),
                 kind,
             )
-        share = "yes" if worth > (seen.price or UNIT / 2) + self.random.gauss(0, 1) else "no"
+        known = seen.price or worth  # while nothing is traded, either side may be right
+        share = "yes" if worth > known + self.random.gauss(0, 1) else "no"
         price = cents((worth if share == "yes" else UNIT - worth) - self._margin(kind))
         return Order(name, seen.market, self.user, "buy", share, price, size, kind)
 
     def placed(self, order: Order, filled: int, rest: int) -> None:
-        """Take note of what became of an order: shares traded at once, and in the book."""
+        """Take note of what became of an order: shares traded at once, and in the book.
+
+        NOTE: shares that wait to be sold count as gone; nobody is told which of his orders others have met.
+        """
         if rest:
             self.waiting[order.id] = order.market
         key = order.market, order.share
-        self.shares[key] = self.shares.get(key, 0) + (filled if order.side == "buy" else -filled)
+        self.shares[key] = self.shares.get(key, 0) + (filled if order.side == "buy" else -filled - rest)
 
     def cancelled(self, order: str) -> None:
         """Take note that an order is gone, or was gone already."""

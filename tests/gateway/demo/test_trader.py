@@ -6,7 +6,7 @@ from collections import Counter
 
 from gateway.demo.trader import LARGEST, Cancel, MarketSeen, Order, Trader
 
-MARKETS = [MarketSeen("m1", "?", 0.8), MarketSeen("m2", "?", 0.2, price=50)]
+MARKETS = [MarketSeen("m1", "?", 0.8, price=50), MarketSeen("m2", "?", 0.2, price=50)]
 
 
 def steps(trader: Trader, count: int, *, rest: int = 0, filled: int = 0) -> list[Order | Cancel]:
