@@ -30,7 +30,10 @@ setup: $(VENV)/.compiled  ## virtual environment, dependencies, compiled modules
 
 # -- the five commands ------------------------------------------------------------------------------------
 
-run: setup  ## start the gateway on 127.0.0.1:8000 with examples/quickstart.toml
+run: setup  ## start the gateway on 127.0.0.1:8000 with examples/market.toml: the opinion market
+	@$(BIN)/agora serve examples/market.toml
+
+quickstart: setup  ## start it with examples/quickstart.toml, and an HTTP service behind it
 	@$(BIN)/python examples/quickstart.py
 
 test: setup  ## run the whole suite
@@ -84,4 +87,4 @@ leaks: setup  ## run exchanges by the thousand and count what is left of them
 	cd build/leaks && PYTHONMALLOC=malloc GLIBC_TUNABLES=glibc.malloc.tcache_count=0 PYTHONPATH="$(CURDIR)/build/leaks" \
 		../../$(BIN)/python -m pytest $(BY_HAND) -p no:logging $(LEAKS_TESTS)
 
-.PHONY: help setup run test check bench clean asan leaks
+.PHONY: help setup run quickstart test check bench clean asan leaks

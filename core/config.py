@@ -383,7 +383,7 @@ class ConsumerConfig(Table, frozen=True):
 class EventLogConfig(Table, frozen=True):
     """The event log: with this table the gateway keeps one, and runs the event sourcing engine on it."""
 
-    path: Annotated[Path, Meta(description="its folder, in data_dir")] = Path("events")
+    path: Annotated[str, Meta(min_length=1, description="its folder, in data_dir")] = "events"
     retention_days: Annotated[
         int, Meta(ge=1, le=36_500, description="days that events are kept at least; then their segment goes")
     ] = 365

@@ -26,6 +26,8 @@ def print_banner(config: Config, listeners: list[socket.socket], new_token: str 
         lines.append(f"  health           {base}/healthz, {base}/readyz")
         lines.append(f"  metrics          {base}/metrics")
         lines.append(f"  control API      {base}/api/v1/api-gateway/status (Authorization: Bearer TOKEN)")
+        if config.event_log is not None:
+            lines.append(f"  event log        {base}/api/v1/event-sourcing/status (with the token too)")
     token_file = config.server.data_dir / "admin-token"
     if new_token is not None:
         lines.append(f"  its token        {new_token} (shown once; kept in {token_file})")

@@ -20,7 +20,6 @@ from core.config import Config, ServerTlsConfig, UpstreamTlsConfig
 from core.decode import ConfigProblem, did_you_mean
 from core.route_pattern import Pattern
 from core.route_tree import RouteConflict, RouteTree
-from engines.event_sourcing import EventSourcingEngine
 from gateway.plugin_view import plugin_phases
 from gateway.system_paths import system_patterns
 
@@ -119,8 +118,12 @@ def applications_can_be_imported(config: Config) -> Problems:
 def event_sourcing_can_be_installed(config: Config) -> Problems:
     """Hold `install` to functions that can be imported and called, and to a log that they stand on."""
     install = config.event_sourcing.install
-    if install and config.event_log is None:
+    if not install:
+        return
+    if config.event_log is None:
         yield _problem("event_log", "is missing", "add the table [event_log]: what is installed needs a log")
+    from engines.event_sourcing import EventSourcingEngine  # NOTE: with asyncio; most checks need neither
+
     engine = EventSourcingEngine()
     for index, path in enumerate(install):
         key = f"event_sourcing.install[{index}]"

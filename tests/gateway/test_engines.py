@@ -14,7 +14,8 @@ from core.decode import ConfigInvalid
 from core.errors import AgoraError
 from core.event_log.errors import LogUnreadable
 from engines.event_sourcing import EventSourcingEngine, event_sourcing_engine
-from gateway.config import from_data
+from gateway.commands.log_place import log_directory
+from gateway.config import from_data, load
 from gateway.data_plane import DataPlane
 from gateway.retention import DAY, Retention
 from tests.engines.event_sourcing.bank import make_bank
@@ -50,6 +51,15 @@ async def test_the_engine_runs_while_the_gateway_does() -> None:
         assert status.running
         assert [domain.name for domain in status.domains] == ["bank"]
     assert not event_sourcing_engine.status().running
+
+
+async def test_the_log_lies_in_the_data_directory(tmp_path: Path) -> None:
+    (tmp_path / "small.toml").write_text('[event_log]\npath = "spine"\n[server]\ndata_dir = "kept"\n')
+    plane = DataPlane(load(tmp_path / "small.toml"))
+    await plane.start()
+    await plane.close()
+    assert (tmp_path / "kept" / "spine" / "data.mdb").exists()
+    assert log_directory(tmp_path / "small.toml") == tmp_path / "kept" / "spine"
 
 
 async def test_without_a_log_nothing_runs() -> None:
@@ -101,7 +111,14 @@ def test_what_is_installed_needs_a_log() -> None:
 
 @pytest.mark.parametrize(
     "table",
-    [{"retention_days": 0}, {"segment_days": -1}, {"map_size": "1KiB"}, {"path": 3}, {"keep": 1}],
+    [
+        {"retention_days": 0},
+        {"segment_days": -1},
+        {"map_size": "1KiB"},
+        {"path": 3},
+        {"path": ""},
+        {"keep": 1},
+    ],
 )
 def test_tells_what_is_wrong_with_the_log(table: dict[str, Any]) -> None:
     assert list(problems({"event_log": table})) == [f"event_log.{key}" for key in table]

@@ -240,8 +240,12 @@ async def test_opens_nothing_before_the_start_and_can_be_started_again(tmp_path:
 def test_refuses_two_domains_that_would_share_streams() -> None:
     engine = EventSourcingEngine()
     engine.register(make_bank())
-    with pytest.raises(ValueError, match="belong to 'bank'"):
+    with pytest.raises(ValueError, match="there is a domain 'bank' already"):
         engine.register(make_bank())
+    other = make_bank()
+    other.name = "other"
+    with pytest.raises(ValueError, match="belong to 'bank'"):
+        engine.register(other)
 
 
 async def test_forgets_answers_only_of_old_commands(engine: EventSourcingEngine) -> None:
