@@ -39,7 +39,7 @@ class Handler:
               `none`: each as soon as there is room
     at_once:  attempts that run at the same time
     seconds:  for an attempt that waits; then it is cancelled and counts as failed
-    begins:   where a new handler begins: at the log's `first` event, or with what comes from `now` on
+    begins:   where a new handler begins: at the log's `first` event, or with what is new at the start (`now`)
     """
 
     name: str

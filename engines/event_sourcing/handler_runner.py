@@ -154,7 +154,7 @@ class HandlerRunner(Runner):
         saved = self._read()
         self._saved = -1 if saved is None else saved.position
         if saved is None:
-            saved = Checkpoint(self._log.last_position() if self.handler.begins == "now" else 0, [])
+            saved = Checkpoint(self._now if self.handler.begins == "now" else 0, [])
         self._progress = Progress(saved.position, saved.beyond)
         self._handled, self._dead = saved.handled, saved.dead
         self._lanes = Lanes(self._handle, self.handler.at_once)

@@ -191,7 +191,7 @@ class ProcessRunner(Runner):
         self._saved = self._read()
         self._reached = self._saved
         if self._saved < 0:
-            self._reached = self._log.last_position() if self.process.begins == "now" else 0
+            self._reached = self._now if self.process.begins == "now" else 0
         self._live = {instance.key: Live(instance) for instance in read_all_open(self._log, self.name)}
         self._busy.clear()
 

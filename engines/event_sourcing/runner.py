@@ -60,6 +60,7 @@ class Runner(ABC):
         self._reader = reader or EventReader()
         self._random = random or Random()  # noqa: S311 - no secret
         self._state: RunState = "stopped"
+        self._now = 0  # the log's last position at the start: where one begins that begins with what comes
         self._error = ""
         self._failed = 0  # times in a row that the work broke
         self._again_ns = 0  # when it is begun again, on the monotonic clock
@@ -73,6 +74,7 @@ class Runner(ABC):
         """Run as soon as this process holds the lock."""
         if self._task is None:
             self._state = "elsewhere"
+            self._now = self._log.last_position()
             self._task = asyncio.create_task(self._run())
 
     async def stop(self) -> None:
