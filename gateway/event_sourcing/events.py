@@ -14,17 +14,24 @@ from gateway.event_sourcing.exchange import (
     FILTER_LISTS,
     LARGEST,
     MOST_EVENTS,
+    WAITS,
     Query,
     read_object,
     shown,
+    wait,
 )
 
 
 async def list_events(engine: EventSourcingEngine, request: Request) -> Response:
     """List events after a position; `next` leads on, also when nothing newer is there yet."""
-    query = Query(request, *FILTER, "after", "limit", lists=FILTER_LISTS)
+    query = Query(request, *WAITS, *FILTER, "after", "limit", lists=FILTER_LISTS)
+    await wait(engine, query)
     page = engine.events(query.number("after", 0), query.filter(), query.number("limit", 100, 1, MOST_EVENTS))
-    params = [(name, value) for name, value in request.query_params.multi_items() if name != "after"]
+    params = [
+        (name, value)
+        for name, value in request.query_params.multi_items()
+        if name not in ("after", "at_least")
+    ]
     following = f"{request.url.path}?{urlencode([*params, ('after', page.reached)])}"
     return shown({"events": page.events, "reached": page.reached, "last": page.last, "next": following})
 

@@ -16,6 +16,8 @@ from starlette.responses import Response
 from core.errors import PROBLEM_CONTENT_TYPE, AgoraError, Problem
 from core.event_log.filter import Filter
 from engines.event_sourcing import EventSourcingEngine
+from engines.event_sourcing.engine import WAIT_SECONDS
+from gateway.event_sourcing.waiting import wait_for_position
 
 Endpoint = Callable[[EventSourcingEngine, Request], Awaitable[Response]]
 Handler = Callable[[Request], Awaitable[Response]]
@@ -120,8 +122,15 @@ class Query:
         )
 
 
+WAITS = ("at_least", "timeout")
 FILTER = ("since", "until")
 FILTER_LISTS = ("type", "stream", "tag")
+
+
+async def wait(engine: EventSourcingEngine, query: Query) -> None:
+    """Return when the log has the position that a query asks for; raise PositionAhead."""
+    at_least, seconds = query.number("at_least", 0), query.seconds("timeout", WAIT_SECONDS)
+    await wait_for_position(engine, at_least, seconds)
 
 
 async def read_body(request: Request) -> bytes:

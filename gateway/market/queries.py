@@ -13,6 +13,7 @@ from engines.market.book import ASK, BID
 from engines.market.errors import MarketUnknown, PaymentUnknown, UserUnknown
 from engines.market.views import Depth, Leaders, Markets, Portfolios, Prices, Trades
 from engines.market.views.portfolio import Portfolio
+from gateway.event_sourcing.waiting import wait_for_position
 from gateway.market.commands import Endpoint
 from gateway.market.exchange import Answer, Request, encode, number, seconds
 
@@ -31,6 +32,12 @@ async def table(engine: EventSourcingEngine, name: str, query: dict[str, str]) -
     """Return a table when it knows the position that the query asks for; raise ProjectionBehind."""
     at_least = number(query, "at_least", 0)
     return await engine.table(name, at_least=at_least, seconds=seconds(query, WAIT_SECONDS))
+
+
+async def in_log(engine: EventSourcingEngine, request: Request) -> None:
+    """Return when the log has the position that a query asks for; raise PositionAhead."""
+    query = request.query(*WAITS)
+    await wait_for_position(engine, number(query, "at_least", 0), seconds(query, WAIT_SECONDS))
 
 
 # -- markets ---------------------------------------------------------------------------------------------
@@ -105,7 +112,7 @@ def known_market(found: Markets, request: Request) -> str:
 
 async def user(engine: EventSourcingEngine, request: Request) -> Answer:
     """Show who a user is and what is in the account."""
-    request.query()
+    await in_log(engine, request)
     stream = f"account-{known_user(engine, request)}"
     state = (await engine.aggregate(stream)).state
     return shown({key: state[key] for key in ACCOUNT})
@@ -149,7 +156,7 @@ def known_user(engine: EventSourcingEngine, request: Request) -> str:
 
 async def payment(engine: EventSourcingEngine, request: Request) -> Answer:
     """Show a payment."""
-    request.query()
+    await in_log(engine, request)
     stream = f"payment-{request.names['payment']}"
     if not engine.log.head(stream):
         raise PaymentUnknown(f"there is no payment {request.names['payment']}")
