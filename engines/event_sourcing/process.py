@@ -89,7 +89,7 @@ class Process:
     streams:     prefixes that narrow the events; empty: all
     retry:       for a command that fails otherwise than by a refusal
     at_once:     commands that are under way at the same time, of all instances
-    begins:      where a new process begins: at the log's `first` event, or with what is new at the start (`now`)
+    begins:      where a new process begins: at the log's `first` event, or with what comes after the start
     """
 
     name: str
