@@ -102,7 +102,7 @@ def code_figures(costs: Costs) -> list[Figure]:
 def rate_figures(rates: Costs) -> list[Figure]:
     """Judge the event log, beside a bare LMDB and other stores, and what is folded from it."""
     batches, awaited = rates.get("event_store", {}), rates.get("event_log", {})
-    rebuilt = judged(rates.get("projection_rebuild", {}))
+    rebuilt, orders = judged(rates.get("projection_rebuild", {})), rates.get("orders", {})
 
     def beside(name: str) -> float | None:
         return awaited["agora"] / awaited[name] if awaited else None
@@ -115,6 +115,8 @@ def rate_figures(rates: Costs) -> list[Figure]:
         Figure("256 awaited appends at once", 3, True, "x umadb", beside("umadb")),
         Figure("256 awaited appends at once", 10, True, "x eventsourcing", beside("eventsourcing, SQLite")),
         Figure("projection rebuild", 200_000, True, "events/s", min(rebuilt.values(), default=None)),
+        Figure("orders over HTTP, durable, 64 connections", 5_000, True, "orders/s", orders.get("orders")),
+        at_most("orders over HTTP, durable, p99", 40, "ms", orders.get("(p99, ms)")),
     ]
 
 

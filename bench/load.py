@@ -47,14 +47,15 @@ class LoadResult:
     p99_us: int
 
 
-def run_load(url: str, seconds: float, connections: int) -> LoadResult:
-    """Send GETs to `url` as fast as they are answered; raise LoadFailed on any error.
+def run_load(url: str, seconds: float, connections: int, requests: str = "") -> LoadResult:
+    """Send requests to `url` as fast as they are answered; raise LoadFailed on any error.
 
+    requests: what is sent, a script in Lua; GETs if it is left out
     wrk counts whole seconds, so `seconds` is rounded up.
     """
     with tempfile.TemporaryDirectory(prefix="bench-load-") as directory:
         script = Path(directory) / "report.lua"
-        script.write_text(REPORT)
+        script.write_text(requests + REPORT)
         duration = max(1, round(seconds + 0.499))
         done = subprocess.run(
             [

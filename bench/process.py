@@ -77,9 +77,9 @@ def fetch(port: int, path: str, timeout: float = 2.0) -> tuple[int, bytes]:
 
 @contextlib.contextmanager
 def running(
-    name: str, command: Callable[[Path, int], list[str]], core: int, ready_path: str = "/"
+    name: str, command: Callable[[Path, int], list[str]], core: int | None, ready_path: str = "/"
 ) -> Iterator[Server]:
-    """Run the server that `command(directory, port)` describes on one core; stop it at the end.
+    """Run the server that `command(directory, port)` describes on one core, or on all; stop it at the end.
 
     `command` writes what the server needs into the directory and returns its argv. The server is ready when
     `ready_path` answers 200. Raises ServerFailed.
@@ -87,13 +87,14 @@ def running(
     with tempfile.TemporaryDirectory(prefix=f"bench-{name}-") as text:
         directory, port = Path(text), free_port()
         argv = command(directory, port)
+        cores = {core} if core is not None else set(range(os.cpu_count() or 1))
         with (directory / "output.log").open("wb") as output:
             process = subprocess.Popen(
                 argv,
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
-                preexec_fn=lambda: os.sched_setaffinity(0, {core}),
+                preexec_fn=lambda: os.sched_setaffinity(0, cores),
             )
         server = Server(name, process, port, directory)
         try:

@@ -6,7 +6,7 @@ parentheses is something else, which it names. A new bench is one file and one l
 
 from bench.code import Costs, run_bench
 
-BENCHES = ("event_store", "event_log", "projection_rebuild")
+BENCHES = ("event_store", "event_log", "projection_rebuild", "orders")
 DEADLINE = 180  # seconds for one bench
 
 

@@ -69,13 +69,18 @@ def test_the_log_is_judged_beside_those_that_had_turns_with_it() -> None:
     }
     awaited = {"agora": 99e3, "(agora, p99, ms)": 5, "umadb": 30e3, "eventsourcing, SQLite": 3e3}
     figures = rate_figures({"event_store": batches, "event_log": awaited})
-    assert [figure.reached for figure in figures] == [True, True, False, True, True, True, None]
+    assert [figure.reached for figure in figures] == [True, True, False, True, True, True, None, None, None]
     assert figures[1].must_reach == "at least 1,000,000 events/s"
 
 
 def test_a_rebuild_is_judged_by_its_slowest_table() -> None:
     rebuilt = {"view of depth": 9e5, "all views at once": 199_999.0, "(events)": 5.0}
-    assert rate_figures({"projection_rebuild": rebuilt})[-1].value == 199_999.0
+    assert rate_figures({"projection_rebuild": rebuilt})[6].value == 199_999.0
+
+
+def test_orders_over_http_are_judged_by_rate_and_by_the_slowest_in_a_hundred() -> None:
+    figures = rate_figures({"orders": {"orders": 5_000.0, "(p99, ms)": 40.1}})[-2:]
+    assert [figure.reached for figure in figures] == [True, False]
 
 
 def test_idle_connections_are_judged_in_thousands_of_bytes() -> None:
