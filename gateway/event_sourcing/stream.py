@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
 
 import msgspec
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
+from starlette.types import Receive, Scope, Send
 
 from core.errors import AgoraError
 from core.event_log.errors import LogClosed
@@ -42,26 +43,27 @@ class Streams:
 
     def __init__(self, draining: Callable[[], bool]) -> None:
         self._draining = draining
-        self._open = 0
+        self.count = 0  # that are open
 
     async def open(self, engine: EventSourcingEngine, request: Request) -> Response:
         """Begin a stream."""
         query = Query(request, *FILTER, "after", lists=FILTER_LISTS)
         after, where = begin_of(request, query), query.filter()
         engine.log  # noqa: B018 - raises EngineStopped
-        if self._open >= MOST_STREAMS:
+        if self.count >= MOST_STREAMS:
             raise StreamsTooMany(f"{MOST_STREAMS} streams are open already: try again later")
         headers = {"content-type": "text/event-stream", "cache-control": "no-store"}
-        return StreamingResponse(self._run(engine, after, where), headers=headers)
+        return EventStream(self, self._run(engine, request, after, where), headers)
 
-    async def _run(self, engine: EventSourcingEngine, after: int, where: Filter) -> AsyncIterator[bytes]:
-        self._open += 1
+    async def _run(
+        self, engine: EventSourcingEngine, request: Request, after: int, where: Filter
+    ) -> AsyncGenerator[bytes]:
         pages = engine.follow(after, where, PAGE)
         coming = asyncio.ensure_future(anext(pages))
         quiet = 0
         try:
             yield b": events follow\n\n"
-            while not self._draining():
+            while not self._draining() and not await request.is_disconnected():
                 await asyncio.wait({coming}, timeout=LOOK_SECONDS)
                 if coming.done():
                     page = coming.result()
@@ -76,10 +78,27 @@ class Streams:
         except LogClosed:
             pass
         finally:
-            self._open -= 1
             coming.cancel()
             with contextlib.suppress(asyncio.CancelledError, LogClosed, StopAsyncIteration):
                 await coming
+
+
+class EventStream(StreamingResponse):
+    """Be the answer that a stream is, counted from its first byte to its end, however that comes."""
+
+    def __init__(self, streams: Streams, events: AsyncGenerator[bytes], headers: dict[str, str]) -> None:
+        super().__init__(events, headers=headers)
+        self._streams = streams
+        self._events = events
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send events until the client or the gateway ends it."""
+        self._streams.count += 1
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            self._streams.count -= 1
+            await self._events.aclose()
 
 
 def begin_of(request: Request, query: Query) -> int:
