@@ -13,38 +13,19 @@ import sys
 import tempfile
 import time
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
-import msgspec
 import uvloop
 
 from bench.matching import USERS, commands_of, mixed
 from core.event_log.log import EventLog
 from engines import market
 from engines.event_sourcing.command_bus import CommandBus
-from engines.event_sourcing.schema import schema_of
-from engines.market.book import Order
+from gateway.market.domain import MARKET
 
 COMMANDS = 20_000
 BOOK = 10_000  # orders that rest in the large book
 CALLERS = 64
-DOMAIN: Any = SimpleNamespace(
-    name="market",
-    prefixes=("account-", "market-", "payment-"),
-    schema=schema_of(market.Account, market.Market, market.Payment, Order, market.Receipt),
-    read_command=market.read_command,
-    streams_of=market.streams_of,
-    initial=market.initial,
-    decide=market.decide,
-    evolve=market.evolve,
-    encode_event=market.encode_event,
-    decode_event=market.decode_event,
-    encode_receipt=msgspec.msgpack.Encoder().encode,
-    decode_receipt=msgspec.msgpack.Decoder(market.Receipt).decode,
-    snapshot=market.snapshot,
-    restore=lambda stream, image: market.restore(market.state_type(stream), image),
-)
 
 
 async def furnish(bus: CommandBus, resting: int) -> None:
@@ -109,7 +90,7 @@ async def run() -> dict[str, dict[str, float]]:
     ):
         with tempfile.TemporaryDirectory(dir=Path.cwd()) as directory:
             async with EventLog(directory) as log:
-                bus = CommandBus(log, DOMAIN)
+                bus = CommandBus(log, MARKET)
                 await furnish(bus, resting)
                 found[label] = await timed(bus, callers, commands)
                 await bus.close()

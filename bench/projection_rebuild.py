@@ -10,40 +10,24 @@ import json
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from pathlib import Path
 from statistics import median
 
 import uvloop
 
-from bench.commands import DOMAIN, furnish, timed
+from bench.commands import furnish, timed
 from bench.matching import commands_of, mixed
-from core._fast.envelope import Event
-from core.event_log.filter import Filter
 from core.event_log.log import EventLog
 from engines.event_sourcing.command_bus import CommandBus
-from engines.event_sourcing.event import EventReader
-from engines.event_sourcing.projection import Projection, fold_by_type
 from engines.event_sourcing.projection_runner import ProjectionRunner
-from engines.market import Fact, decode_event
-from engines.market.views import VIEWS, View, view_image, view_of_image
+from engines.market.views import View
+from gateway.market.domain import MARKET
+from gateway.market.projections import projections
 
 COMMANDS = 60_000
 CALLERS = 1_000  # that wait at the same time
 ROUNDS = 5
-
-
-def projection_of(name: str, kind: type[View], decode: Callable[[Event], Fact]) -> Projection[View]:
-    """Return the projection of one of the market's tables."""
-    return Projection(
-        name=name,
-        schema="1",
-        make=kind,
-        fold=fold_by_type({fact.__name__: fold for fact, fold in kind.folds.items()}, decode),
-        image=lambda table: [view_image(table)],
-        restore=lambda pieces: view_of_image(kind, b"".join(pieces)),
-        where=Filter(types=kind.event_types()),
-    )
 
 
 async def rebuilt(runners: Iterable[ProjectionRunner[View]]) -> None:
@@ -70,17 +54,12 @@ async def run() -> dict[str, float]:
     """Return label to events a second."""
     with tempfile.TemporaryDirectory(dir=Path.cwd()) as directory:
         async with EventLog(directory) as log:
-            bus = CommandBus(log, DOMAIN)
+            bus = CommandBus(log, MARKET)
             await furnish(bus, 0)
             await timed(bus, CALLERS, commands_of(mixed(COMMANDS, 7)))
             await bus.close()
-            events, reader = log.last_position(), EventReader()
-            runners = {
-                name: ProjectionRunner(
-                    log, projection_of(name, kind, lambda event: decode_event(reader.data(event)))
-                )
-                for name, kind in VIEWS.items()
-            }
+            events = log.last_position()
+            runners = {projection.name: ProjectionRunner(log, projection) for projection in projections()}
             found = {f"view of {name}": await rate([runner], events) for name, runner in runners.items()}
             found["all views at once"] = await rate(list(runners.values()), events)
             return found | {"(events)": events}

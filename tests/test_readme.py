@@ -41,7 +41,7 @@ def market(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, str
     shutil.copytree(ROOT / "examples", folder / "examples", ignore=shutil.ignore_patterns("var"))
     file = folder / "examples" / "market.toml"
     file.write_text(file.read_text().replace("127.0.0.1:8000", f"127.0.0.1:{port}"))
-    command = [AGORA, "serve", "examples/market.toml"]
+    command = [str(AGORA), "serve", "examples/market.toml"]
     with subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, text=True) as served:
         assert served.stdout is not None
         assert served.stdout.readline().startswith("Agora listens on")

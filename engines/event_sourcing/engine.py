@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 from uuid import UUID
@@ -198,9 +198,10 @@ class EventSourcingEngine:
                 self._processing[name] = ProcessRunner(
                     log, process, lock, self.execute, clock=self._clock, reader=reader
                 )
-            for one in self._followers().values():
-                closing.push_async_callback(one.stop)
-                one.start()
+            followers = list(self._followers().values())
+            closing.push_async_callback(stop_all, followers)
+            for follower in followers:
+                follower.start()
         except BaseException:
             await closing.aclose()
             self._forget()
@@ -435,6 +436,11 @@ class EventSourcingEngine:
         last = self.log.last_position()
         found = self.log.store.read(last, events, backwards=True) if last else []
         return Dashboard(self.status(), [self._reader.event(event) for event in found])
+
+
+async def stop_all(runners: Sequence[Runner]) -> None:
+    """Stop what follows the log, all at once: each may wait for what it has under way."""
+    await asyncio.gather(*[runner.stop() for runner in runners])
 
 
 def named(found: Mapping[str, Value], name: str, what: str) -> Value:

@@ -10,7 +10,7 @@ from engines.event_sourcing.event import EventReader
 from engines.event_sourcing.projection import Projection, fold_by_type
 from engines.event_sourcing.schema import schema_of
 from engines.market import Fact, decode_event
-from engines.market.views import VIEWS, View, view_image, view_of_image
+from engines.market.views import VIEWS, View, view_of_pieces, view_pieces
 
 LAYOUT = "1"  # grows when a view folds an event otherwise; what is kept is told by its fields
 
@@ -29,7 +29,7 @@ def projection_of(name: str, kind: type[View], decode: Callable[[Event], Fact]) 
         schema=f"{LAYOUT}/{schema_of(kind)}",
         make=kind,
         fold=fold_by_type({fact.__name__: fold for fact, fold in kind.folds.items()}, decode),
-        image=lambda table: [view_image(table)],
-        restore=lambda pieces: view_of_image(kind, b"".join(pieces)),
+        image=view_pieces,
+        restore=lambda pieces: view_of_pieces(kind, pieces),
         where=Filter(types=kind.event_types()),
     )

@@ -6,7 +6,7 @@ from engines.market.views.markets import Markets
 from engines.market.views.portfolio import Portfolios
 from engines.market.views.prices import Prices
 from engines.market.views.trades import Trades
-from engines.market.views.view import View, view_image, view_of_image
+from engines.market.views.view import View, view_image, view_of_image, view_of_pieces, view_pieces
 
 VIEWS: dict[str, type[View]] = {
     "markets": Markets,
@@ -28,4 +28,6 @@ __all__ = [
     "View",
     "view_image",
     "view_of_image",
+    "view_of_pieces",
+    "view_pieces",
 ]

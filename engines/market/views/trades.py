@@ -6,7 +6,7 @@ from engines.market.events import MarketDeleted, TradeExecuted
 from engines.market.views.view import View
 
 KEPT = 1_000  # trades of a market
-KEPT_OF_USER = 200
+KEPT_OF_USER = 100
 
 
 class Trades(View):
@@ -27,7 +27,7 @@ class Trades(View):
 def _keep(kept: dict[str, list[TradeExecuted]], key: str, event: TradeExecuted, count: int) -> None:
     trades = kept.setdefault(key, [])
     trades.append(event)
-    if len(trades) >= 2 * count:  # PERF: cut seldom, so that a trade costs the same on average
+    if len(trades) >= count + count // 4:  # PERF: cut seldom, so that a trade costs the same on average
         del trades[:-count]
 
 

@@ -21,7 +21,8 @@ from engines import market
 from engines.event_sourcing.command_bus import CommandBus
 from engines.event_sourcing.errors import CommandReused, EngineStopped
 from engines.market.errors import FundsInsufficient
-from tests.engines.event_sourcing.market_domain import MARKET, command, order
+from gateway.market.domain import MARKET
+from tests.engines.event_sourcing.market_commands import command, order
 
 ROOT = Path(__file__).parents[3]
 
@@ -202,7 +203,8 @@ async def test_two_processes_never_spend_the_same_cent(
         from core.event_log.log import EventLog
         from engines.event_sourcing.command_bus import CommandBus
         from engines.market.errors import FundsInsufficient
-        from tests.engines.event_sourcing.market_domain import MARKET, order
+        from gateway.market.domain import MARKET
+        from tests.engines.event_sourcing.market_commands import order
 
         async def main() -> None:
             done = 0

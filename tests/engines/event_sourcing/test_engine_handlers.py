@@ -13,8 +13,9 @@ from core.event_log.filter import Filter
 from core.event_log.log import EventLog
 from engines.event_sourcing import Event, EventSourcingEngine, Handler, Retry
 from engines.event_sourcing.errors import DeadLetterUnknown, EngineStopped, NameUnknown
+from engines.event_sourcing.handler_lanes import GRACE_SECONDS
 from tests.engines.event_sourcing.bank import make_bank
-from tests.engines.event_sourcing.manual_clock import eventually
+from tests.engines.event_sourcing.manual_clock import ManualClock, eventually, turns
 from tests.engines.event_sourcing.test_engine import deposit, withdraw
 
 
@@ -165,3 +166,32 @@ async def test_stopping_twice_at_once_and_starting_again_at_once_is_harmless(tmp
     await arrived(bonus.engine)
     assert await bonus.balance("ann") == 18
     await bonus.engine.stop_event_sourcing_engine()
+
+
+async def test_waits_for_all_handlers_at_once_when_it_stops(log: EventLog) -> None:
+    clock, begun, ended = ManualClock(), set[str](), set[str]()
+    gate = asyncio.Event()
+
+    def hanging(name: str) -> Handler:
+        async def hang(event: Event) -> None:
+            begun.add(name)
+            try:
+                await gate.wait()
+            finally:
+                ended.add(name)
+
+        return Handler(name=name, handle=hang)
+
+    engine, names = EventSourcingEngine(clock=clock), set("abc")
+    for name in names:
+        engine.register_handler(hanging(name))
+    await engine.start_event_sourcing_engine(log)
+    await engine.create_event({"aggregate_id": "n", "type": "Noted"})
+    await eventually(lambda: begun == names)
+    stopping = asyncio.create_task(engine.stop_event_sourcing_engine())
+    await turns()
+    await clock.advance(GRACE_SECONDS - 0.1)
+    assert not ended
+    await clock.advance(0.1)
+    await eventually(lambda: ended == names)
+    await stopping

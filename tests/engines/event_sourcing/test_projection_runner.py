@@ -20,8 +20,9 @@ from engines.event_sourcing.command_bus import CommandBus
 from engines.event_sourcing.projection import Projection, ProjectionBehind, fold_by_type
 from engines.event_sourcing.projection_runner import PAGE, ProjectionRunner
 from engines.market.views import VIEWS, Portfolios, view_image, view_of_image
+from gateway.market.domain import MARKET
 from tests.engines.event_sourcing.manual_clock import ManualClock, eventually
-from tests.engines.event_sourcing.market_domain import MARKET, order
+from tests.engines.event_sourcing.market_commands import order
 from tests.engines.event_sourcing.test_command_bus import furnish
 
 PATIENCE = 30.0

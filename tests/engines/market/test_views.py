@@ -1,5 +1,6 @@
 """The views say what the states say, whatever happened; and each by example."""
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -15,7 +16,10 @@ from engines.market.views import (
     Trades,
     view_image,
     view_of_image,
+    view_of_pieces,
+    view_pieces,
 )
+from engines.market.views import view as view_module
 from engines.market.views.prices import MINUTE, Candle
 from engines.market.views.view import ViewType
 from tests.engines.market.platform import SECOND, Platform
@@ -96,6 +100,24 @@ def test_an_image_with_the_tail_equals_a_fold(
         for _, event in platform.log[cut:]:
             view.apply(decode_event(event))
         assert view == folded(kind, platform)
+
+
+@pytest.mark.parametrize("most", [1, 100, 1 << 20])
+def test_an_image_in_pieces_is_the_whole(
+    platform: Platform, monkeypatch: pytest.MonkeyPatch, most: int
+) -> None:
+    monkeypatch.setattr(view_module, "PIECE", most)
+    for number in range(20):
+        platform.order("ann", "buy", "yes", 40 + number, 10)
+        platform.order("bob", "buy", "no", 60, 4)
+    for kind in VIEWS.values():
+        view = folded(kind, platform)
+        pieces = list(view_pieces(view))
+        assert len(pieces) <= len(kind.__struct_fields__) or most < 1 << 20
+        assert view_of_pieces(kind, pieces) == view
+        assert view_of_pieces(kind, [view_image(view)]) == view
+        assert view_of_pieces(kind, []) == kind()
+    assert most > 1 or len(list(view_pieces(folded(Trades, platform)))) == 3  # a market and two users
 
 
 def test_two_views_share_nothing(platform: Platform) -> None:
