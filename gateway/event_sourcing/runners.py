@@ -6,12 +6,16 @@ asked; a handler or a process runs in one process at a time, and is paused where
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from starlette.requests import Request
 from starlette.responses import Response
 
 from engines.event_sourcing import EventSourcingEngine
 from engines.event_sourcing.engine import WAIT_SECONDS
-from gateway.event_sourcing.exchange import MOST_EVENTS, Query, shown
+from engines.event_sourcing.handler_runner import HandlerRunner
+from engines.event_sourcing.process_runner import ProcessRunner
+from gateway.event_sourcing.exchange import MOST_EVENTS, Endpoint, Query, shown
 
 
 async def list_projections(engine: EventSourcingEngine, request: Request) -> Response:
@@ -69,22 +73,6 @@ async def show_handler(engine: EventSourcingEngine, request: Request) -> Respons
     return shown(engine.handler(request.path_params["name"]).status())
 
 
-async def pause_handler(engine: EventSourcingEngine, request: Request) -> Response:
-    """Let a handler begin with no other event."""
-    Query(request)
-    runner = engine.handler(request.path_params["name"])
-    await runner.pause()
-    return shown(runner.status())
-
-
-async def resume_handler(engine: EventSourcingEngine, request: Request) -> Response:
-    """Let a handler go on."""
-    Query(request)
-    runner = engine.handler(request.path_params["name"])
-    await runner.resume()
-    return shown(runner.status())
-
-
 async def list_processes(engine: EventSourcingEngine, request: Request) -> Response:
     """List the processes and where they are."""
     Query(request)
@@ -100,17 +88,28 @@ async def show_process(engine: EventSourcingEngine, request: Request) -> Respons
     return shown({"status": runner.status(), "instances": runner.instances(query.text("after"), limit)})
 
 
-async def pause_process(engine: EventSourcingEngine, request: Request) -> Response:
-    """Let a process begin with no other event."""
-    Query(request)
-    runner = engine.process(request.path_params["name"])
-    await runner.pause()
-    return shown(runner.status())
+Find = Callable[[EventSourcingEngine, str], HandlerRunner | ProcessRunner]
 
 
-async def resume_process(engine: EventSourcingEngine, request: Request) -> Response:
-    """Let a process go on."""
-    Query(request)
-    runner = engine.process(request.path_params["name"])
-    await runner.resume()
-    return shown(runner.status())
+def pausing(find: Find) -> Endpoint:
+    """Return the endpoint that lets what is found begin with no other event."""
+
+    async def pause(engine: EventSourcingEngine, request: Request) -> Response:
+        Query(request)
+        runner = find(engine, request.path_params["name"])
+        await runner.pause()
+        return shown(runner.status())
+
+    return pause
+
+
+def resuming(find: Find) -> Endpoint:
+    """Return the endpoint that lets what is found go on."""
+
+    async def resume(engine: EventSourcingEngine, request: Request) -> Response:
+        Query(request)
+        runner = find(engine, request.path_params["name"])
+        await runner.resume()
+        return shown(runner.status())
+
+    return resume
