@@ -95,7 +95,7 @@ async def test_tells_programs_all_in_one_document(agora: Start) -> None:
         assert (told["seed"], told["name"], told["traders"]) == (7, name, 20)
         assert told["progress"]["orders"] == 400
         assert told["progress"]["trades"] > 50
-        assert told["progress"]["rate"] <= 1000
+        assert told["progress"]["rate"] <= 1000 * 400 / 399 + 0.1  # the first is placed at once
         assert set(told["answers"]) == {f"{name}-m1", f"{name}-m2"}
         assert len(told["leaders"]) == 5
         money = told["money"]
