@@ -94,8 +94,8 @@ async def test_tells_programs_all_in_one_document(agora: Start) -> None:
         assert code == 0
         assert (told["seed"], told["name"], told["traders"]) == (7, name, 20)
         assert told["progress"]["orders"] == 400
-        assert told["progress"]["trades"] > 50
-        assert told["progress"]["rate"] <= 1000 * 400 / 399 + 0.1  # the first is placed at once
+        assert told["progress"]["trades"] > 20
+        assert told["progress"]["seconds"] >= 399 / 1000  # the last order is not sent before
         assert set(told["answers"]) == {f"{name}-m1", f"{name}-m2"}
         assert len(told["leaders"]) == 5
         money = told["money"]
