@@ -42,6 +42,9 @@ class Retention:
     async def drop(self) -> None:
         """Drop segments that ended too long ago, and the answers to commands as old as those."""
         now = self._clock.now_ns()
+        dead = self._engine.log.store.release_dead_readers()
+        if dead:
+            log.info("let go of what %d readers held whose processes died", dead)
         # NOTE: a segment's pages are freed one by one, which may take seconds.
         for part in await asyncio.to_thread(drop_old, self._engine.log.store, self._days, now):
             last = part.first_position + part.events - 1

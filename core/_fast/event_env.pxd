@@ -33,6 +33,8 @@ cdef class EventEnv:
     cdef int commit(self, Txn* txn) noexcept nogil
     cdef void abort(self, Txn* txn) noexcept nogil
     cdef int grow(self) noexcept nogil     # after MDB_MAP_FULL, outside of transactions
+    # Let go of what readers held whose processes died.
+    cdef int release_dead_readers(self, int* dead) noexcept nogil
     cdef int refuse(self, int code, bint writing) except -1    # raise what a code stands for
 
     cdef int _usable(self, bint to_write) noexcept nogil

@@ -337,11 +337,23 @@ cdef class EventEnv:
     cdef int grow(self) noexcept nogil:
         cdef Info info
         cdef int code = LOG_CLOSED
+        cdef int dead = 0
+        self.release_dead_readers(&dead)
+        if dead:
+            return 0        # there may be room now
         pthread_rwlock_rdlock(&self.gate)
         if self.env != NULL:
             code = mdb.env_info(self.env, &info)
         pthread_rwlock_unlock(&self.gate)
         return code or self._resize(info.map_size * 2)
+
+    cdef int release_dead_readers(self, int* dead) noexcept nogil:
+        cdef int code = LOG_CLOSED
+        pthread_rwlock_rdlock(&self.gate)
+        if self.env != NULL:
+            code = mdb.reader_check(self.env, dead)
+        pthread_rwlock_unlock(&self.gate)
+        return code
 
     cdef int _resize(self, size_t size) noexcept nogil:
         # `size` 0: whatever another process made of it.
@@ -404,6 +416,7 @@ cdef class EventEnv:
 
     cdef int _open(self, const char* path, size_t map_size, bint make, int64_t now_ns, int64_t end_ns) noexcept nogil:
         cdef Txn* txn
+        cdef int dead
         cdef int code = mdb.env_create(&self.env)
         if code:
             self.env = NULL
@@ -412,6 +425,7 @@ cdef class EventEnv:
                 or mdb.env_set_maxreaders(self.env, MOST_READERS)
                 or mdb.env_set_maxdbs(self.env, MOST_DATABASES)
                 or mdb.env_open(self.env, path, ENV_NO_TLS | (ENV_READ_ONLY if self.read_only else 0), FILE_MODE)
+                or mdb.reader_check(self.env, &dead)
                 or mdb.txn_begin(self.env, NULL, TXN_READ_ONLY, &txn))
         if code:
             return code

@@ -253,9 +253,12 @@ cdef class EventStore:
         """Return what the database of keys holds for a subject, or None."""
         return get_value(self.env, self.env.keys, subject)
 
-    def scan_state(self, bytes prefix=b"", bytes after=b"", uint32_t limit=1000):
-        """Return (key, value) of the keys with a prefix, in order; from the one after `after` on, if given."""
-        return scan(self.env, self.env.state, True, prefix, after, limit)
+    def scan_state(self, bytes prefix=b"", bytes after=b"", uint32_t limit=1000, *, size_t max_bytes=1 << 20):
+        """Return (key, value) of the keys with a prefix, in order; from the one after `after` on, if given.
+
+        As many as `limit` and `max_bytes` allow, at least one; all as they were at one moment.
+        """
+        return scan(self.env, self.env.state, True, prefix, after, limit, max_bytes)
 
     def scan_keys(self, bytes after=b"", uint32_t limit=1000):
         """Return (subject, key) in order; from the one after `after` on, if given."""
@@ -302,6 +305,20 @@ cdef class EventStore:
             found.append(info)
         env.end_read(txn)
         return found
+
+    def release_dead_readers(self):
+        """Let go of what readers held whose processes died; return how many there were.
+
+        Until then no page that they could see is used again, and the file grows.
+        """
+        cdef EventEnv env = self.env
+        cdef int dead = 0
+        cdef int code
+        with nogil:
+            code = env.release_dead_readers(&dead)
+        if code:
+            env.refuse(code, False)
+        return dead
 
     def drop_segment(self, uint32_t number):
         """Drop the oldest segment with all its events, if it has that number and is not the only one; tell if so."""
@@ -381,7 +398,8 @@ cdef object get_value(EventEnv env, Dbi table, bytes key):
         free_found(&found)
 
 
-cdef list scan(EventEnv env, Dbi table, bint checked, bytes prefix, bytes after, uint32_t limit):
+cdef list scan(EventEnv env, Dbi table, bint checked, bytes prefix, bytes after, uint32_t limit,
+               size_t max_bytes=1 << 20):
     cdef Val prefix_val = Val(<size_t>PyBytes_GET_SIZE(prefix), PyBytes_AS_STRING(prefix))
     cdef Val after_val = Val(<size_t>PyBytes_GET_SIZE(after), PyBytes_AS_STRING(after))
     cdef Found found
@@ -392,7 +410,7 @@ cdef list scan(EventEnv env, Dbi table, bint checked, bytes prefix, bytes after,
         after_val.size = 0
     memset(&found, 0, sizeof(found))
     found.most = min(2 * <uint64_t>limit, <uint64_t>0xfffffffe)
-    found.most_bytes = 1 << 20
+    found.most_bytes = max_bytes
     with nogil:
         code = find_values(env, table, checked, &prefix_val, &after_val, &found)
     try:

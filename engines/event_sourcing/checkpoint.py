@@ -19,6 +19,7 @@ from core.event_log.log import EventLog
 
 CHUNK = 1 << 20  # bytes of one value of state at most
 CHUNKS = 1 << 14  # of one image: with its head they are read in one transaction
+MOST_BYTES = (CHUNKS + 64) * CHUNK  # of an image with its head, which a value of state bounds
 LENGTH = 8  # bytes before each piece
 
 State = list[tuple[bytes, bytes | None]]
@@ -110,7 +111,7 @@ def read_head(log: EventLog, name: str) -> Head | None:
 def read_checkpoint(log: EventLog, name: str, schema: str) -> Checkpoint | None:
     """Return what was saved; None: nothing, or by another schema. Raises CheckpointDamaged."""
     # NOTE: head and chunks are read in one transaction: another process may be saving.
-    found = dict(log.scan_state(_key(name), limit=CHUNKS + 1))
+    found = dict(log.store.scan_state(_key(name), limit=CHUNKS + 1, max_bytes=MOST_BYTES))
     data = found.pop(_key(name) + b"head", None)
     if data is None:
         return None

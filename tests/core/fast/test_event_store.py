@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,6 +16,14 @@ from core._fast.event_store import EventStore
 from core.event_log.errors import ConditionFailed, EventLogError, VersionConflict
 from tests.core.fast.event_peer import Peer
 from tests.oracles.event_log import Plain
+
+READER = """
+import lmdb, os, signal, sys
+environment = lmdb.open(sys.argv[1], max_dbs=64, readonly=True)
+transaction = environment.begin()
+transaction.stat()
+os.kill(os.getpid(), signal.SIGKILL)
+"""
 
 
 @pytest.fixture
@@ -81,3 +91,27 @@ def test_sees_what_another_process_wrote_after_a_commit_that_changed_nothing(sto
     done = append(store, "a", "Three", expected=2)
     assert isinstance(done, Appended)
     assert [event.version for event in store.read_stream("a")] == [1, 2, 3]
+
+
+def test_scans_as_much_as_it_is_told_to(store: EventStore) -> None:
+    values = [(b"k/%d" % number, bytes(600_000)) for number in range(5)]
+    store.commit([Append(state=values)])
+    assert len(store.scan_state(b"k/")) == 1
+    assert store.scan_state(b"k/", max_bytes=1 << 30) == values
+
+
+def test_lets_go_of_what_a_killed_reader_held(store: EventStore) -> None:
+    assert subprocess.run([sys.executable, "-c", READER, store.path], check=False).returncode == -9
+
+    def grown() -> int:
+        before = store.map_size()[1]
+        for number in range(60):
+            store.commit([Append(state=[(b"k", b"%d" % number * 5_000)])])
+        return store.map_size()[1] - before
+
+    grown()
+    assert grown() > 100_000
+    assert store.release_dead_readers() == 1
+    grown()
+    assert grown() == 0
+    assert store.release_dead_readers() == 0
