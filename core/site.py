@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from core.authentication.consumers import Consumers
+
 if TYPE_CHECKING:
     from core._fast.limiter import Limiter
     from core.metrics import Metrics
@@ -25,6 +27,7 @@ class Site:
     worker: int  # this process's number, from 0
     limiter: Limiter  # rates, shared by all workers
     metrics: Metrics  # counters, merged over all workers when scraped
+    consumers: Consumers = field(default_factory=Consumers)  # whom requests may speak for
     route: str = ""  # the route that the plugin stands on; empty: on every route
     parameters: tuple[str, ...] | None = None  # names of that route's path parameters; None: on every route
     logger: logging.Logger = field(default_factory=lambda: logging.getLogger("agora.plugin"))

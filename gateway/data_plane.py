@@ -26,6 +26,7 @@ from core._fast.wheel import Wheel
 from core.config import Config, ServerConfig
 from core.plugin import Plugin
 from core.site import Site
+from gateway.consumer_table import fill_consumers
 from gateway.engines import Engines
 from gateway.forwarding import TrustedProxies
 from gateway.identity import gateway_name
@@ -99,6 +100,7 @@ class DataPlane:
             built = await self._builder.build(config, wording, router, before)
             await self._open(built)
             proxies = TrustedProxies(network.range for network in config.server.trusted_proxies)
+            fill_consumers(self.site.consumers, config, self.config if before is not None else None)
             self.config, self.wording, self.snapshot, self._built = config, wording, built.snapshot, built
             self.trusts, self.client_of = proxies.trusts, proxies.client_of
             self._configure_door(config.server)

@@ -7,11 +7,14 @@ cdef enum Phase:
     RESPONSE
 
 cdef class PhaseRunner(ExchangeState):
+    cdef object begun                  # a coroutine that a method returned and that its task has not come to
+
     cdef int run(self, Phase phase, Py_ssize_t start) except -1
     cdef int run_accept(self, tuple methods) except -1
     cdef bytes chunk(self, str side, bytes piece, bint last)
     cdef int stop_waiting(self) except -1
     cdef int _take(self, object method, object result) except -1
+    cdef int _wait(self, Phase phase, Py_ssize_t start, object begun) except -1
     cdef bint _resumed(self)
 
     # What the exchange does about it.

@@ -1,11 +1,12 @@
 """Run the phases of an exchange's plan: in order, and without a task until a method waits.
 
-The rules it guards: the synchronous part of a phase runs at once; from the first coroutine function on, one task
-runs the rest of that phase; a method that fails, however it does, ends its phase and is reported. The base of
-core/_fast/exchange, which says what comes after a phase.
+The rules it guards: the synchronous part of a phase runs at once; from the first method on that is a coroutine
+function, or that returned a coroutine, one task runs the rest of that phase; a method that fails, however it does,
+ends its phase and is reported. The base of core/_fast/exchange, which says what comes after a phase.
 """
 
 import asyncio
+from types import CoroutineType
 
 cdef tuple FAILURES = (Exception, asyncio.CancelledError)
 
@@ -22,20 +23,30 @@ cdef class PhaseRunner(ExchangeState):
         for i in range(start, len(methods)):
             method = methods[i]
             if waits[i]:
-                self.task = asyncio.get_running_loop().create_task(self._run_waiting(phase, i))
-                return 0
+                return self._wait(phase, i, None)
             try:
                 result = method(self)
             except FAILURES as error:
                 return self.phase_failed(method, error)
+            if result is not None and type(result) is CoroutineType:
+                return self._wait(phase, i, result)
             if self.stage == ENDED:
                 return 0
             if result is not None and phase == REQUEST:
                 return self._take(method, result)
         return self.after(phase)
 
+    cdef int _wait(self, Phase phase, Py_ssize_t start, object begun) except -1:
+        """Make a task of the rest of a phase; `begun` is the coroutine that its first method returned, or None."""
+        if self.stage == ENDED:
+            begun.close()       # NOTE: the method itself ended the exchange
+            return 0
+        self.begun = begun
+        self.task = asyncio.get_running_loop().create_task(self._run_waiting(phase, start))
+        return 0
+
     async def _run_waiting(self, Phase phase, Py_ssize_t start):
-        """Do the same from the first method that is a coroutine function on."""
+        """Do the same from the first method on that waits."""
         cdef tuple methods = methods_of(self, phase)
         cdef tuple waits = waits_of(self, phase)
         cdef Py_ssize_t i = start
@@ -43,8 +54,9 @@ cdef class PhaseRunner(ExchangeState):
         try:
             while i < len(methods) and (result is None or phase != REQUEST):
                 method = methods[i]
-                result = method(self)
-                if waits[i]:
+                result = method(self) if self.begun is None else self.begun
+                self.begun = None
+                if waits[i] or type(result) is CoroutineType:
                     result = await result
                 i += 1
         except FAILURES as error:
@@ -97,6 +109,9 @@ cdef class PhaseRunner(ExchangeState):
         if task is not None:
             self.task = None
             task.cancel()
+            if self.begun is not None:
+                self.begun.close()      # the task has not come to it
+                self.begun = None
         return 0
 
     cdef int _take(self, object method, object result) except -1:

@@ -1,0 +1,1 @@
+"""Hold what authentication plugins share: identities, consumers, the base of authenticators."""
