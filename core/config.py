@@ -14,7 +14,7 @@ from typing import Annotated, Any, ClassVar, Literal, Self, cast
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
-from core.address import ListenAddresses, Network, TargetUrl
+from core.address import ListenAddresses, Network
 from core.decode import ConfigInvalid, ConfigProblem, Decoder, FieldInvalid
 from core.describe import describe_value
 from core.errors import PluginInvalid, PluginUnknown
@@ -22,17 +22,11 @@ from core.plugin import Plugin, PluginConfig
 from core.plugins import find_plugin
 from core.route_pattern import RoutePatternInvalid, parse_host, parse_path
 from core.secret import Secret
+from core.table import END, Name, Table, TlsVersion
 from core.units import Duration, Size
+from core.upstream_config import UpstreamConfig
 
-END = r"$(?!\n)"  # Python's `$` alone also matches before a last line feed
 TCHARS = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"  # RFC 9110, section 5.6.2
-Name = Annotated[
-    str,
-    Meta(
-        pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}" + END,
-        title="name of at most 64 letters, digits, '.', '_' or '-'",
-    ),
-]
 Method = Annotated[str, Meta(pattern=r"^[A-Z][A-Z0-9_-]*" + END, title='method in capitals, such as "GET"')]
 HeaderName = Annotated[str, Meta(pattern=f"^{TCHARS}{END}", title="name of a header")]
 HeaderValue = Annotated[
@@ -58,11 +52,6 @@ ImportPath = Annotated[
 ]
 SMALLEST_MAP = Size("1MiB")
 SMALLEST_HEAD, LARGEST_HEAD = Size("256B"), Size("16MiB")
-TlsVersion = Literal["1.2", "1.3"]
-
-
-class Table(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """Be the base of every table: frozen and strict, with named fields only."""
 
 
 class TimeoutsConfig(Table, frozen=True):
@@ -183,72 +172,6 @@ class AdminConfig(Table, frozen=True):
     )
 
 
-class UpstreamTlsConfig(Table, frozen=True):
-    """TLS towards https:// targets."""
-
-    json_schema: ClassVar[dict[str, Any]] = {
-        "dependentRequired": {"certificate": ["key"], "key": ["certificate"]}
-    }
-
-    verify: Annotated[bool, Meta(description="check certificate and host name")] = True
-    ca: Annotated[Path | None, Meta(description="PEM file: trusted authorities; left out: the system's")] = (
-        None
-    )
-    server_name: Annotated[
-        str | None, Meta(description="name to ask for and to check; left out: the URL's")
-    ] = None
-    certificate: Annotated[Path | None, Meta(description="PEM file: the gateway's own certificate")] = None
-    key: Annotated[Path | None, Meta(description="PEM file: its private key")] = None
-    min_version: Annotated[TlsVersion, Meta(description="oldest TLS version spoken")] = "1.2"
-
-    def __post_init__(self) -> None:
-        if (self.certificate is None) != (self.key is None):
-            missing = "certificate" if self.certificate is None else "key"
-            raise FieldInvalid("is missing", "certificate and key go together", key=missing)
-
-
-class UpstreamConfig(Table, frozen=True):
-    """A named group of servers that answer alike."""
-
-    name: Annotated[Name, Meta(description="what routes call it")]
-    targets: Annotated[tuple[TargetUrl, ...], Meta(min_length=1, description="the servers")]
-    balance: Annotated[Literal["round-robin"], Meta(description="how the next server is chosen")] = (
-        "round-robin"
-    )
-    host: Annotated[
-        str,
-        Meta(
-            pattern=r"^[A-Za-z0-9._-]+(:[0-9]{1,5})?" + END,
-            title='host name, "preserve" or "target"',
-            description='Host header sent: "preserve" the client\'s, "target" the server\'s, or a name',
-        ),
-    ] = "preserve"
-    connect_timeout: Annotated[Duration, Meta(description="to connect, TLS included; then 504")] = Duration(
-        "5s"
-    )
-    first_byte_timeout: Annotated[
-        Duration, Meta(description="from the request's end to the answer's first byte; then 504")
-    ] = Duration("60s")
-    idle_timeout: Annotated[Duration, Meta(description="silence within an answer; then it is cut")] = (
-        Duration("60s")
-    )
-    keep_alive: Annotated[
-        Duration, Meta(description="how long an idle connection is kept; choose less than the server does")
-    ] = Duration("60s")
-    max_connections: Annotated[int, Meta(ge=1, description="connections of each worker to each server")] = 256
-    max_idle: Annotated[int, Meta(ge=0, description="idle ones kept for each server; 0: none")] = 256
-    queue: Annotated[
-        int, Meta(ge=0, description="requests waiting for a connection; 0: none; more is 503")
-    ] = 1024
-    queue_timeout: Annotated[Duration, Meta(description="longest wait for a connection; then 503")] = (
-        Duration("5s")
-    )
-    dns_refresh: Annotated[Duration, Meta(description="how often names are looked up; 0: once")] = Duration(
-        "30s"
-    )
-    tls: Annotated[UpstreamTlsConfig, Meta(description="TLS towards https:// servers")] = UpstreamTlsConfig()
-
-
 class PluginUse:
     """One plugin at one place; written as a table of `use` and the plugin's own options."""
 
@@ -308,7 +231,7 @@ class RespondConfig(Table, frozen=True):
     headers: Annotated[
         dict[HeaderName, HeaderValue],
         Meta(description="headers; Content-Type follows from body or json unless set here"),
-    ] = {}
+    ] = {}  # noqa: RUF012 (a struct copies it)
     body: Annotated[str | None, Meta(description="the body as text (UTF-8)")] = None
     json: Annotated[Any | UnsetType, Meta(description="the body as data, sent as JSON")] = UNSET
 

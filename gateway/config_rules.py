@@ -16,10 +16,11 @@ from pathlib import Path
 from typing import Any
 
 from core.address import ListenAddress, TargetUrl
-from core.config import Config, ServerTlsConfig, UpstreamTlsConfig
+from core.config import Config, ServerTlsConfig
 from core.decode import ConfigProblem, did_you_mean
 from core.route_pattern import Pattern
 from core.route_tree import RouteConflict, RouteTree
+from core.upstream_config import UpstreamTlsConfig
 from gateway.plugin_view import plugin_phases
 from gateway.system_paths import system_patterns
 
@@ -154,7 +155,8 @@ def _import_failure(path: str) -> str:
 def targets_are_elsewhere(config: Config) -> Problems:
     """Hold upstreams to servers other than this gateway."""
     for index, upstream in enumerate(config.upstream):
-        for number, target in enumerate(upstream.targets):
+        for number, server in enumerate(upstream.targets):
+            target = server.url
             for address in config.server.listen:
                 if leads_to(target, address):
                     wrong = f"{target} is this gateway itself ({address}): requests would go in circles"
@@ -181,7 +183,7 @@ def leads_to(target: TargetUrl, address: ListenAddress) -> bool:
 def upstream_tls_is_used(config: Config) -> Problems:
     """Hold TLS settings to upstreams that speak TLS."""
     for index, upstream in enumerate(config.upstream):
-        if upstream.tls != UpstreamTlsConfig() and not any(target.tls for target in upstream.targets):
+        if upstream.tls != UpstreamTlsConfig() and not any(server.url.tls for server in upstream.targets):
             wrong = "has settings, but no target is https://: connections would not be encrypted"
             yield _problem(f"upstream[{index}].tls", wrong, "write https:// targets, or leave tls out")
 

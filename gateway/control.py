@@ -76,7 +76,10 @@ def control_app(plane: DataPlane) -> Starlette:
                 "worker": plane.worker,
                 "connections": plane.door.connections,
                 "routes": [{"name": route.name, "path": route.path} for route in config.route],
-                "upstreams": [{"name": item.name, "targets": list(item.targets)} for item in config.upstream],
+                "upstreams": [
+                    {"name": item.name, "targets": [str(target) for target in item.targets]}
+                    for item in config.upstream
+                ],
             }
         )
 

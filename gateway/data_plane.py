@@ -147,6 +147,9 @@ class DataPlane:
             for lifespan in started:
                 await lifespan.shutdown()
             raise
+        for upstream in built.upstreams.values():
+            if upstream.checks is not None and not self._users[upstream]:
+                upstream.checks.start()
         self._users.update(lifespan for lifespan, _ in built.apps.values())
         self._users.update(built.upstreams.values())
 

@@ -23,12 +23,11 @@ from core.config import (
     ServerTlsConfig,
     SniConfig,
     TimeoutsConfig,
-    UpstreamConfig,
-    UpstreamTlsConfig,
 )
 from core.describe import field_docs
 from core.plugin import Plugin
 from core.plugins import builtin_plugins
+from core.upstream_config import EjectConfig, HealthConfig, TargetConfig, UpstreamConfig, UpstreamTlsConfig
 from gateway.plugin_view import plugin_view
 from gateway.schema import config_schema
 
@@ -43,6 +42,9 @@ TABLES: dict[str, type[msgspec.Struct]] = {
     "[[server.tls.sni]]": SniConfig,
     "[admin]": AdminConfig,
     "[[upstream]]": UpstreamConfig,
+    "[[upstream.targets]]": TargetConfig,
+    "[upstream.eject]": EjectConfig,
+    "[upstream.health]": HealthConfig,
     "[upstream.tls]": UpstreamTlsConfig,
     "[[route]]": RouteConfig,
     "[route.respond]": RespondConfig,

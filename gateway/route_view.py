@@ -9,7 +9,8 @@ from collections.abc import Mapping
 
 import msgspec
 
-from core.config import Config, RouteConfig, UpstreamConfig
+from core.config import Config, RouteConfig
+from core.upstream_config import UpstreamConfig
 
 
 class RouteView(msgspec.Struct, frozen=True):
@@ -41,4 +42,4 @@ def _target(route: RouteConfig, upstreams: Mapping[str, UpstreamConfig]) -> str:
     if route.app:
         return f"app {route.app}"
     name = route.upstream or ""
-    return f"upstream {name}: {', '.join(upstreams[name].targets)}"
+    return f"upstream {name}: {', '.join(map(str, upstreams[name].targets))}"

@@ -14,9 +14,10 @@ import msgspec
 from msgspec import NODEFAULT, UNSET
 from msgspec import inspect as types
 
-from core.config import END, Config, PluginUse
+from core.config import Config, PluginUse
 from core.describe import field_docs
 from core.plugin import Plugin
+from core.table import END
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 Schema = dict[str, Any]

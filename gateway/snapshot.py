@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import importlib
+import secrets
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
@@ -16,6 +17,7 @@ from typing import Any
 import msgspec
 
 from core._fast.app_target import App
+from core._fast.balancer import Balancer
 from core._fast.exchange import Target
 from core._fast.head_writer import Wording
 from core._fast.message import Response
@@ -24,13 +26,16 @@ from core._fast.plan import Plan, Snapshot
 from core._fast.reactor import Reactor
 from core._fast.router import Router
 from core._fast.targets import Respond, Unmatched
-from core._fast.upstream import Server, Upstream
+from core._fast.upstream import Upstream
+from core._fast.upstream_server import Server
 from core._fast.wheel import Wheel
-from core.config import Config, RespondConfig, RouteConfig, UpstreamConfig
+from core.config import Config, RespondConfig, RouteConfig
 from core.plugin import Plugin, bind_phase, plan_arguments
 from core.route_pattern import Pattern
 from core.site import Site
+from core.upstream_config import UpstreamConfig
 from gateway.addresses import addresses_of
+from gateway.health_checks import HealthChecks
 from gateway.lifespan import Lifespan
 from gateway.plugin_making import make_plugin
 from gateway.tls import client_context, file_times
@@ -141,11 +146,45 @@ class SnapshotBuilder:
             style = wording.name, config.server.forwarded, config.server.via
             key = (settings, repr((style, file_times(settings.tls))))
             kept = before.upstreams.get(key) if before is not None else None
-            made[key] = kept or Upstream(settings.name, list(self._servers(settings, wording)))
+            made[key] = kept or self._upstream(settings, wording)
         return made
 
+    def _upstream(self, settings: UpstreamConfig, wording: Wording) -> Upstream:
+        targets = [server.settings for server in settings.targets]
+        balancer = Balancer(
+            settings.balance,
+            [str(target.url) for target in targets],
+            weights=[target.weight for target in targets],
+            priorities=[target.priority for target in targets],
+            panic=settings.panic,
+            slow_start=int(settings.slow_start * 1e9),
+            eject_after=settings.eject.after,
+            eject_time=int(settings.eject.time * 1e9),
+            seed=secrets.randbits(64),
+        )
+        upstream = Upstream(
+            settings.name,
+            list(self._servers(settings, wording)),
+            balancer,
+            hash_by=str(settings.hash_by),
+            answers_fail=settings.eject.on == "5xx",
+        )
+        for index, target in enumerate(targets):
+            if target.drain:
+                upstream.set_draining(index, True)
+        if settings.health is not None:
+            upstream.checks = HealthChecks(
+                upstream,
+                [target.url for target in targets],
+                settings.health,
+                host=None if settings.host in ("preserve", "target") else settings.host,
+                tls=client_context(settings.tls) if any(target.url.tls for target in targets) else None,
+                server_name=settings.tls.server_name,
+            )
+        return upstream
+
     def _servers(self, settings: UpstreamConfig, wording: Wording) -> Iterable[Server]:
-        for url in settings.targets:
+        for url in (server.url for server in settings.targets):
             default_host = (url.partition("://")[2] if not url.path else "localhost").encode()
             host = {"preserve": None, "target": default_host}.get(settings.host, settings.host.encode())
             yield Server(

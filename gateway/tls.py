@@ -5,7 +5,9 @@ from __future__ import annotations
 import ssl
 from pathlib import Path
 
-from core.config import ServerTlsConfig, TlsVersion, UpstreamTlsConfig
+from core.config import ServerTlsConfig
+from core.table import TlsVersion
+from core.upstream_config import UpstreamTlsConfig
 
 VERSIONS: dict[TlsVersion, ssl.TLSVersion] = {"1.2": ssl.TLSVersion.TLSv1_2, "1.3": ssl.TLSVersion.TLSv1_3}
 CLIENT_AUTH = {"none": ssl.CERT_NONE, "optional": ssl.CERT_OPTIONAL, "required": ssl.CERT_REQUIRED}

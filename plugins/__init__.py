@@ -6,6 +6,7 @@ BUILT_IN: dict[str, str] = {
     "rate-limit": "plugins.rate_limit:RateLimit",
     "request-id": "plugins.request_id:RequestId",
     "request-log": "plugins.request_log:RequestLogging",
+    "retry": "plugins.retry:Retry",
     "rewrite": "plugins.rewrite:Rewrite",
     "size-limit": "plugins.size_limit:SizeLimit",
     "timeout": "plugins.timeout:Timeout",

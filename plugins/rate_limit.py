@@ -9,11 +9,11 @@ from msgspec import Meta
 
 from core._fast.limiter import compile_windows
 from core._fast.rate_gate import RateGate
-from core.config import Name
 from core.decode import Decoder, FieldInvalid
 from core.describe import describe_value
 from core.plugin import Plugin, PluginConfig
 from core.site import Site
+from core.table import Name
 from core.windows import WindowInvalid
 
 

@@ -10,13 +10,13 @@ from urllib.parse import quote, quote_plus, unquote_plus
 import msgspec
 from msgspec import Meta
 
-from core.config import END
 from core.decode import Decoder, FieldInvalid, did_you_mean
 from core.describe import describe_value
 from core.errors import AgoraError
 from core.exchange import Exchange
 from core.plugin import Plugin, PluginConfig
 from core.site import Site
+from core.table import END
 from core.template import Template, check_parameters
 
 PATH_CHARACTERS = r"A-Za-z0-9._~!$&'()*+,;=:@%/-"

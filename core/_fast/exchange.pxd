@@ -1,3 +1,5 @@
+from libc.stdint cimport int64_t
+
 from core._fast.exchange_state cimport ANSWERING, DECIDING, ENDED, FORWARDED, FRESH, HOLDING, STREAMING
 from core._fast.headers cimport Headers
 from core._fast.link cimport Peer
@@ -30,6 +32,8 @@ cdef class Target:
     cdef readonly str name
     cdef int choose(self, Exchange exchange) except -1
     cdef int begin(self, Exchange exchange) except -1
+    cdef int left(self, Exchange exchange) except -1       # what was chosen is done with
+    cdef bint again(self, Exchange exchange, object problem, int status, int64_t wait) except -1
 
 cdef class Exchange(PhaseRunner):
     cdef Downstream down
@@ -49,6 +53,7 @@ cdef class Exchange(PhaseRunner):
     cdef int end_response(self, Headers trailers) except -1
     cdef int break_response(self, str problem) except -1
     cdef int refuse(self, object problem, str detail=*) except -1
+    cdef int target_failed(self, object problem) except -1
     cdef int finish(self) except -1
 
     cdef int _dispatch(self) except -1

@@ -68,6 +68,10 @@ cdef class Target:
         return 0
     cdef int begin(self, Exchange exchange) except -1:
         raise NotImplementedError
+    cdef int left(self, Exchange exchange) except -1:
+        return 0
+    cdef bint again(self, Exchange exchange, object problem, int status, int64_t wait) except -1:
+        return False
 
 
 cdef class Exchange(PhaseRunner):
@@ -78,6 +82,7 @@ cdef class Exchange(PhaseRunner):
 
     def __cinit__(self):
         self.timer = new_timer(self, total_fired)
+        self.server_index = -1
 
     # -- from the client's side ------------------------------------------------------------------
 
@@ -330,6 +335,13 @@ cdef class Exchange(PhaseRunner):
         self.down.break_response(self)
         return self.finish()
 
+    cdef int target_failed(self, object problem) except -1:
+        """Try again, where a plugin has allowed it, or answer with the problem; nothing was sent to the client."""
+        if self.retry is not None and self.stage == FORWARDED:
+            if (<Target>self.plan.target).again(self, problem, 0, -1):
+                return 0
+        return self._discard_response(problem)
+
     cdef int _discard_response(self, object problem) except -1:
         self._drop_handler()
         self.held_response = None
@@ -448,6 +460,8 @@ cdef class Exchange(PhaseRunner):
             self.wheel.cancel(self.timer)
         self.stop_waiting()
         self._drop_handler()
+        if self.server_index >= 0 or self.retries:
+            (<Target>self.plan.target).left(self)
         self.plan.meter.count(self.status, self.ended - self.started, self.bytes_in, self.bytes_out)
         for method in self.plan.log:
             try:

@@ -1,4 +1,4 @@
-from libc.stdint cimport int64_t, uint32_t
+from libc.stdint cimport int64_t, uint32_t, uint64_t
 
 from core._fast.headers cimport Headers
 from core._fast.message cimport Request, Response
@@ -23,7 +23,11 @@ cdef class ExchangeState:
     cdef Wheel wheel
     cdef Timer timer                   # for the whole exchange
     cdef object task                   # of the phases that wait; None while nothing waits
-    cdef object chosen                 # the upstream's server, between choose() and begin()
+    cdef object chosen                 # the upstream's server
+    cdef int server_index              # its number among the upstream's; -1: none was chosen, or it is done with
+    cdef uint64_t tried                # a bit for each server that failed
+    cdef public object retry           # core/_fast/retry.RetryPolicy that holds; None: a failure is final
+    cdef readonly int retries          # further tries begun
     cdef list kept                     # pieces of the body that may be sent again
     cdef bint replayable, replayed
     cdef list held                     # pieces of the request body that came too early

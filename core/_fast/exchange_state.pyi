@@ -2,12 +2,14 @@ from typing import Any
 
 from core._fast.message import Request, Response
 from core._fast.plan import Plan
+from core._fast.retry import RetryPolicy
 
 class ExchangeState:
     close: bool  # close the client's connection after the response
     consumer: Any  # who the request speaks for; None: nobody
     request_id: bytes | None
     trace_id: bytes | None
+    retry: RetryPolicy | None  # what holds where a try fails; None: a failure is final
     server: str | None  # the upstream's server chosen
     problem: str | None  # slug of what went wrong
     certificate: Any  # the client's TLS certificate, decoded
@@ -46,6 +48,8 @@ class ExchangeState:
     def bytes_in(self) -> int: ...  # of the request's body
     @property
     def bytes_out(self) -> int: ...  # of the response's body
+    @property
+    def retries(self) -> int: ...  # further tries begun
     @property
     def elapsed(self) -> float: ...  # seconds
     @property

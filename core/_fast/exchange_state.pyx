@@ -29,6 +29,9 @@ cdef class ExchangeState:
         self.began_target = self.first_byte = self.ended = 0
         self.bytes_in = self.bytes_out = 0
         self.status = 0
+        self.server_index = -1
+        self.retries = 0
+        self.tried = 0
         self.max_response_body = 0
         self.connect_timeout = self.first_byte_timeout = self.idle_timeout = 0
         # PERF: None is counted as well, and each count waits for the one before; most of these are None
@@ -57,6 +60,8 @@ cdef class ExchangeState:
             self.trace_id = None
         if self.server is not None:
             self.server = None
+        if self.retry is not None:
+            self.retry = None
         if self.problem is not None:
             self.problem = None
         if self._state is not None:

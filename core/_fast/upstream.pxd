@@ -1,33 +1,30 @@
-from libc.stdint cimport int64_t
+from libc.stdint cimport int64_t, uint64_t
 
+from core._fast.balancer cimport Balancer
 from core._fast.exchange cimport Exchange, Handler, Target
-from core._fast.pool cimport Slot, Waiter
-from core._fast.reactor cimport Reactor
-from core._fast.upstream_connection cimport Origin, UpstreamConnection
-from core._fast.wheel cimport Timer
 
-cdef class Server(Origin):
-    cdef Reactor reactor
-    cdef object addresses              # finds the address to connect to; see gateway/addresses
-    cdef object tls                    # ssl.SSLContext or None
-    cdef str server_name               # for TLS
-    cdef double connect_timeout        # seconds
-    cdef double queue_timeout          # seconds
-    cdef Timer sweep                   # of idle connections
-    cdef set tasks                     # connects under way
-    cdef bint closed
-
-    cdef int connect(self) except -1
-    cdef int hand_out(self, UpstreamConnection connection) except -1
-    cdef int _watch_idle(self) except -1
-
-cdef class Errand(Handler):
-    cdef Server server
-    cdef Exchange exchange
-    cdef Waiter waiter
-    cdef Timer timer
-    cdef bint connects                 # it opened a connection for itself
+cdef enum HashKind:
+    BY_IP
+    BY_PATH
+    BY_CONSUMER
+    BY_HEADER
+    BY_COOKIE
 
 cdef class Upstream(Target):
     cdef readonly tuple servers
-    cdef int turn
+    cdef readonly Balancer balancer
+    cdef readonly int active           # exchanges under way
+    cdef readonly int retrying         # those of them that are not at their first try
+    cdef public object checks          # what asks the servers how they are; None: nothing does
+    cdef bint hashes                   # the balancer goes by a key
+    cdef bint answers_fail             # an answer of 500 and more is a failure
+    cdef HashKind hash_kind
+    cdef bytes hash_name               # of the header or cookie
+
+    cdef uint64_t _key(self, Exchange exchange) except? 0
+    cdef int _note(self, Exchange exchange, bint failed) except -1
+
+cdef class Pause(Handler):
+    """Stand in for the handler while an exchange waits for its next try."""
+    cdef Exchange exchange
+    cdef object handle                 # of the loop's timer

@@ -1,47 +1,33 @@
-from collections.abc import Callable, Iterable
-from ssl import SSLContext
+from collections.abc import Sequence
+from typing import Any
 
+from core._fast.balancer import Balancer
 from core._fast.exchange import Handler, Target
-from core._fast.head_writer import Wording
-from core._fast.reactor import Reactor
-from core._fast.upstream_connection import Origin
-from core._fast.wheel import Wheel
-from core.errors import Problem
-
-class Server(Origin):
-    def __init__(
-        self,
-        reactor: Reactor,
-        wheel: Wheel,
-        wording: Wording,
-        addresses: object,
-        *,
-        text: str,
-        host: bytes | None,
-        default_host: bytes,
-        tls: SSLContext | None = None,
-        server_name: str | None = None,
-        count: Callable[[str], object],
-        max_connections: int,
-        max_idle: int,
-        max_waiting: int,
-        keep_alive: float,
-        connect_timeout: float,
-        first_byte_timeout: float,
-        idle_timeout: float,
-        queue_timeout: float,
-        status_line: int = 8192,
-        header_block: int = 65536,
-        header_count: int = 256,
-    ) -> None: ...
-    def close(self) -> None: ...
-
-class Errand(Handler):
-    def settle(self) -> None: ...
-    def fail(self, problem: Problem) -> None: ...
+from core._fast.upstream_server import Server
 
 class Upstream(Target):
-    def __init__(self, name: str, servers: Iterable[Server]) -> None: ...
+    checks: Any  # what asks the servers how they are: it has close(); None: nothing does
+    def __init__(
+        self,
+        name: str,
+        servers: Sequence[Server],
+        balancer: Balancer,
+        *,
+        hash_by: str = "ip",
+        answers_fail: bool = False,
+    ) -> None: ...
     @property
     def servers(self) -> tuple[Server, ...]: ...
+    @property
+    def balancer(self) -> Balancer: ...
+    @property
+    def active(self) -> int: ...  # exchanges under way
+    @property
+    def retrying(self) -> int: ...  # those of them that are not at their first try
+    def set_healthy(self, index: int, healthy: bool) -> None: ...
+    def set_draining(self, index: int, draining: bool) -> None: ...
+    def states(self) -> list[dict[str, Any]]: ...
     def close(self) -> None: ...
+
+class Pause(Handler):
+    def over(self) -> None: ...

@@ -4,12 +4,13 @@ from core._fast.chunked cimport ChunkedDecoder
 from core._fast.exchange cimport Exchange, Handler
 from core._fast.head cimport Head, HeadScan, Limits
 from core._fast.head_writer cimport Framing, Wording
+from core._fast.headers cimport Headers
 from core._fast.link cimport Link
 from core._fast.pool cimport Pool, Slot
 from core._fast.wheel cimport Timer, Wheel
 
 cdef class Origin:
-    """What connections to one server share; see core/_fast/upstream for what it does."""
+    """What connections to one server share; see core/_fast/upstream_server for what it does."""
     cdef readonly str text             # the server's URL
     cdef readonly Pool pool
     cdef Wheel wheel
@@ -57,5 +58,6 @@ cdef class UpstreamConnection(Handler):
     cdef int _fired(self, int64_t now) except -1
     cdef int _arm(self, int64_t now, int64_t timeout) except -1
     cdef bint _replayable(self, Exchange exchange)
+    cdef bint _tried_again(self, Exchange exchange, const Head* head, Headers headers) except -1
     cdef int _frame(self, const Head* head) except -1
     cdef Py_ssize_t _malformed(self, int code) except -2

@@ -13,7 +13,7 @@ from libc.string cimport memset
 
 from core._fast.chunked cimport CHUNK_HEADER_MOST, write_chunk_header
 from core._fast.clock cimport monotonic_ns
-from core._fast.exchange cimport ENDED, STREAMING
+from core._fast.exchange cimport ENDED, FORWARDED, STREAMING, Target
 from core._fast.head cimport Head, find_head_end, parse_response
 from core._fast.head_writer cimport BY_CHUNKS, BY_CLOSE, BY_LENGTH, NO_BODY, write_request_head, write_trailers
 from core._fast.headers cimport Headers
@@ -111,14 +111,17 @@ cdef class UpstreamConnection(Handler):
             exchange.end_response(None)
         elif self.heard:
             origin.count(BROKEN.slug)
-            exchange.break_response(BROKEN.slug)
+            if exchange.stage == FORWARDED:
+                exchange.target_failed(BROKEN)
+            else:
+                exchange.break_response(BROKEN.slug)
         elif self._replayable(exchange):
             exchange.held = exchange.kept
             exchange.kept = None
             origin.start(exchange)
         else:
             origin.count(CLOSED.slug)
-            exchange.refuse(CLOSED)
+            exchange.target_failed(CLOSED)
         exchange.down.flush()
 
     def pause_writing(self):
@@ -279,6 +282,8 @@ cdef class UpstreamConnection(Handler):
             if head.status != 100:
                 exchange.interim(head.status, headers)
             return used
+        if exchange.retry is not None and head.status >= 400 and self._tried_again(exchange, &head, headers):
+            return -1
         if head.status == 101:
             if not exchange.request.head.upgrade:
                 return self._malformed(0)
@@ -300,6 +305,21 @@ cdef class UpstreamConnection(Handler):
             self._arm(exchange.first_byte, <int64_t>(exchange.idle_timeout * 1e9) or self.origin.idle_timeout)
         exchange.response_head()
         return used
+
+    cdef bint _tried_again(self, Exchange exchange, const Head* head, Headers headers) except -1:
+        """Leave an answer that asks for another try, if there is one to be had."""
+        cdef bytes after = headers.get(b"retry-after")
+        cdef int64_t wait = -1
+        if after is not None and after.isdigit() and len(after) < 6:
+            wait = int(after) * 1_000_000_000
+        self.exchange = None
+        exchange.handler = None
+        if (<Target>exchange.plan.target).again(exchange, None, head.status, wait):
+            self.link.abort()
+            return True
+        self.exchange = exchange
+        exchange.handler = self
+        return False
 
     cdef int _frame(self, const Head* head) except -1:
         self.left = head.content_length
@@ -359,7 +379,7 @@ cdef class UpstreamConnection(Handler):
         self.link.abort()
         if exchange.stage == STREAMING:
             return exchange.break_response(problem.slug)
-        return exchange._discard_response(problem)
+        return exchange.target_failed(problem)
 
     cdef bint _replayable(self, Exchange exchange):
         if self.slot.uses < 2 or not exchange.replayable or exchange.replayed:

@@ -11,11 +11,11 @@ from core.config import (
     RespondConfig,
     RouteConfig,
     ServerConfig,
-    Table,
 )
 from core.decode import ConfigInvalid, Decoder
 from core.describe import field_docs
 from core.plugin import PluginConfig
+from core.table import Table
 from core.units import Duration
 
 TABLES = [
@@ -36,6 +36,7 @@ class Greeting:
     def response(self, exchange: object) -> None: ...
 
 
+BALANCES = 'one of "consistent-hash", "ewma", "least-requests", "random-two", "round-robin", "weighted"'
 GREETING = f"{__name__}:Greeting"
 
 
@@ -88,7 +89,7 @@ def test_decodes_the_tables_of_the_design() -> None:
         PluginUse(GREETING, Greeting, Greeting.Config(text="hi", wait=Duration(60))),
     )
     assert made.plugin[0].config == Greeting.Config()
-    assert made.upstream[0].targets[0].port == 9000
+    assert made.upstream[0].targets[0].url.port == 9000
 
 
 def test_decoded_configurations_can_be_compared() -> None:
@@ -173,9 +174,9 @@ def test_refuses_wrong_routes(changes: dict[str, Any], found: list[str] | None) 
 @pytest.mark.parametrize(
     ("changes", "found"),
     [
-        ({"targets": []}, ["targets: must be a list of server URLs (at least 1), not an empty list"]),
+        ({"targets": []}, ["targets: must be a list of server URLs (1 to 4096), not an empty list"]),
         ({"targets": ["a:1"]}, ['targets[0]: must be a server\'s URL, not the string "a:1"']),
-        ({"balance": "ewma"}, ['balance: must be "round-robin", not the string "ewma"']),
+        ({"balance": "best"}, [f'balance: must be {BALANCES}, not the string "best"']),
         ({"host": "a b"}, ['host: must be a host name, "preserve" or "target", not the string "a b"']),
         ({"tls": {"key": "k"}}, ["tls.certificate: is missing"]),
         ({"tls": {"certificate": "c"}}, ["tls.key: is missing"]),

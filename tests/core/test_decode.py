@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import Meta
 
-from core.config import Table
 from core.decode import ConfigInvalid, ConfigProblem, Decoder, FieldInvalid, did_you_mean, join_key, nest
+from core.table import Table
 from core.units import Duration
 
 

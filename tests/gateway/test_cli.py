@@ -192,7 +192,8 @@ def test_check_reports_in_json_for_programs(agora: Agora) -> None:
         ),
         (
             '[[upstream]]\nname = "u"\ntargets = ["http://a"]\nbalance = "random"\n',
-            'a.toml: upstream[0].balance: must be "round-robin", not the string "random"; '
+            'a.toml: upstream[0].balance: must be one of "consistent-hash", "ewma", "least-requests", '
+            '"random-two", "round-robin", "weighted", not the string "random"; '
             'how the next server is chosen (default: "round-robin")',
         ),
         (
