@@ -1,8 +1,11 @@
 """Hold the built-in plugins, one file each; the table is their list."""
 
 BUILT_IN: dict[str, str] = {
+    "allow": "plugins.allow:Allow",
+    "api-key": "plugins.api_key:ApiKey",
     "headers": "plugins.headers:HeaderEditor",
     "ip-filter": "plugins.ip_filter:IpFilter",
+    "jwt": "plugins.jwt:Jwt",
     "rate-limit": "plugins.rate_limit:RateLimit",
     "request-id": "plugins.request_id:RequestId",
     "request-log": "plugins.request_log:RequestLogging",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hmac
 import re
 import subprocess
 import sys
@@ -15,6 +16,7 @@ from core.decode import ConfigInvalid, Decoder
 from core.exchange import Exchange, Headers, Request, Response
 from core.plugin import PHASES
 from core.plugins import ENTRY_POINT_GROUP, load_plugin
+from core.testing import PluginChain, site_for
 from tests.harness import serving
 
 ROOT = Path(__file__).parent.parent
@@ -68,6 +70,20 @@ def test_the_first_plugin_has_eight_lines() -> None:
     text = next(text for _, name, text in snippets() if name == "greeting.py")
     lines = [line for line in text.partition("class Greeting")[2].splitlines() if line.strip()]
     assert len(lines) == 8
+
+
+def test_the_authenticator_knows_a_partner() -> None:
+    text = next(text for _, name, text in snippets() if name == "partner.py")
+    names: dict[str, Any] = {"__name__": "partner"}
+    exec(compile(text, "partner.py", "exec", dont_inherit=True), names)
+    config = Decoder().decode({"secret": "word"}, names["Partner"].Config)
+    chain = PluginChain(names["Partner"](config, site_for(route="test")))
+    signature = hmac.new(b"word", b"/orders", "sha256").hexdigest()
+    sent = chain.send("GET", "/orders", headers={"x-signature": signature})
+    assert sent.forwarded is not None
+    assert (b"x-consumer-name", b"partner") in sent.forwarded.headers
+    assert chain.send("GET", "/others", headers={"x-signature": signature}).status == 401
+    assert chain.send("GET", "/orders").headers.get(b"www-authenticate") == b"Signature"
 
 
 def test_the_pages_tests_pass(folder: Path) -> None:

@@ -25,6 +25,9 @@ class PluginContract:
 
     plugin: ClassVar[type[Any]]
     options: ClassVar[dict[str, Any]] = {}  # the least that it needs
+    plain: ClassVar[int] = (
+        200  # the answer to a request that nothing is known of: 401 of who wants credentials
+    )
 
     def make(self, data_dir: Path, **more: Any) -> Any:
         """Return a plugin with the least options and ``more``."""
@@ -81,13 +84,14 @@ class PluginContract:
 
     async def test_lets_a_plain_request_through(self, tmp_path: Path) -> None:
         sent = await self.run(self.make(tmp_path))
-        assert (sent.status, sent.body, sent.complete) == (200, b"answer", True)
+        assert (sent.status, sent.complete) == (self.plain, True)
+        assert (sent.body == b"answer") == (self.plain == 200)
 
     async def test_bears_a_request_that_no_route_takes(self, tmp_path: Path) -> None:
         sent = await self.run(self.make(tmp_path), "/elsewhere", "/here")
-        assert sent.status == 404
+        assert sent.status == (404 if self.plain == 200 else self.plain)
 
     async def test_opens_and_closes_more_than_once_beside_another(self, tmp_path: Path) -> None:
         first, second = self.make(tmp_path), self.make(tmp_path)
         for plugin in (first, second):
-            assert (await self.run(plugin)).status == 200
+            assert (await self.run(plugin)).status == self.plain

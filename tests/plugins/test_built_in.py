@@ -11,11 +11,21 @@ from core.plugins import builtin_plugins
 from plugins import BUILT_IN
 from tests.plugins.contract import PluginContract
 
-NEEDED: dict[str, dict[str, Any]] = {"rate-limit": {"limit": "100/minute"}}
+NEEDED: dict[str, dict[str, Any]] = {
+    "allow": {"consumers": ["alice"]},
+    "jwt": {"keys": [{"secret": "a secret of at least thirty-two bytes"}]},
+    "rate-limit": {"limit": "100/minute"},
+}
+PLAIN = {"allow": 401, "api-key": 401, "jwt": 401}
 
 for use, plugin in builtin_plugins().items():
     name = "Test" + "".join(word.capitalize() for word in use.split("-"))
-    attributes = {"plugin": plugin, "options": NEEDED.get(use, {}), "__module__": __name__}
+    attributes = {
+        "plugin": plugin,
+        "options": NEEDED.get(use, {}),
+        "plain": PLAIN.get(use, 200),
+        "__module__": __name__,
+    }
     globals()[name] = type(name, (PluginContract,), attributes)
 
 
