@@ -9,7 +9,8 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+from weakref import WeakValueDictionary
 
 from core.authentication.consumers import Consumers
 
@@ -30,5 +31,7 @@ class Site:
     consumers: Consumers = field(default_factory=Consumers)  # whom requests may speak for
     route: str = ""  # the route that the plugin stands on; empty: on every route
     parameters: tuple[str, ...] | None = None  # names of that route's path parameters; None: on every route
+    # What plugins of this worker share under a key, over routes and reloads, while one of them holds it.
+    shared: WeakValueDictionary[Any, Any] = field(default_factory=WeakValueDictionary)
     logger: logging.Logger = field(default_factory=lambda: logging.getLogger("agora.plugin"))
     on_close: Callable[[Callable[[], None]], None] = lambda _: None  # run something when the worker ends

@@ -3,6 +3,9 @@
 BUILT_IN: dict[str, str] = {
     "allow": "plugins.allow:Allow",
     "api-key": "plugins.api_key:ApiKey",
+    "circuit-breaker": "plugins.circuit_breaker:CircuitBreaker",
+    "cors": "plugins.cors:Cors",
+    "circuit-breaker": "plugins.circuit_breaker:CircuitBreaker",
     "headers": "plugins.headers:HeaderEditor",
     "ip-filter": "plugins.ip_filter:IpFilter",
     "jwt": "plugins.jwt:Jwt",
