@@ -5,7 +5,6 @@ BUILT_IN: dict[str, str] = {
     "api-key": "plugins.api_key:ApiKey",
     "circuit-breaker": "plugins.circuit_breaker:CircuitBreaker",
     "cors": "plugins.cors:Cors",
-    "circuit-breaker": "plugins.circuit_breaker:CircuitBreaker",
     "headers": "plugins.headers:HeaderEditor",
     "ip-filter": "plugins.ip_filter:IpFilter",
     "jwt": "plugins.jwt:Jwt",

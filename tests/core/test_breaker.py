@@ -1,191 +1,155 @@
-"""The circuit breaker's state machine, on a clock of the test's own."""
+"""The circuit breaker, on a virtual clock."""
 
 from __future__ import annotations
 
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from core.breaker import Breaker, BreakerRules, Outcome, State
+from core.breaker import Breaker, BreakerRules, BreakerState
 
-RULES = BreakerRules(
-    window=10, min_calls=4, error_rate=0.5, slow_rate=0.75, max_concurrent=6, open_for=5, probes=2
-)
-LOOSE = BreakerRules(window=10, min_calls=4, error_rate=0.5, open_for=5, probes=2)
+RULES = BreakerRules(window=10, least_calls=4, failure_rate=0.5, slow_rate=0.8, open_time=5, probes=2)
 
 
-def call(breaker: Breaker, now: float, outcome: Outcome) -> None:
-    permit = breaker.admit(now)
-    assert permit is not None
-    breaker.end(permit, now, outcome)
+def call(breaker: Breaker, now: float, *, failed: bool = False, slow: bool = False) -> bool:
+    ticket = breaker.admit(now)
+    if ticket < 0:
+        return False
+    breaker.ended(ticket, now, failed=failed, slow=slow)
+    return True
 
 
 def state(breaker: Breaker) -> str:
     return breaker.state.value
 
 
-def opened(rules: BreakerRules = LOOSE) -> Breaker:
-    """Return a breaker that opened at second 100."""
-    breaker = Breaker(rules)
-    for _ in range(rules.min_calls):
-        call(breaker, 100, Outcome.FAILED)
-    assert breaker.state is State.OPEN
+def opened() -> Breaker:
+    breaker = Breaker(RULES)
+    for _ in range(4):
+        assert call(breaker, 0, failed=True)
     return breaker
 
 
-def test_stays_closed_below_the_least_number_of_calls() -> None:
-    breaker = Breaker(LOOSE)
-    for _ in range(3):
-        call(breaker, 1, Outcome.FAILED)
-    assert breaker.state is State.CLOSED
-
-
-def test_opens_at_the_rate_of_slow_calls() -> None:
+def test_opens_by_the_share_of_failures_with_enough_calls() -> None:
     breaker = Breaker(RULES)
-    call(breaker, 1, Outcome.GOOD)
     for _ in range(3):
-        assert breaker.state is State.CLOSED
-        call(breaker, 1, Outcome.SLOW)
-    assert breaker.state is State.OPEN
+        call(breaker, 0, failed=True)
+    assert state(breaker) == "closed"
+    call(breaker, 0, failed=True)
+    assert state(breaker) == "open"
+    assert not call(breaker, 4.9)
+    assert breaker.retry_after(2) == 3
 
 
-def test_forgets_what_lies_before_the_window() -> None:
-    breaker = Breaker(LOOSE)
-    for second in (0, 11, 22, 33, 44):
-        call(breaker, second, Outcome.FAILED)
-        call(breaker, second, Outcome.FAILED)
-    assert breaker.state is State.CLOSED
+def test_stays_closed_below_the_share_and_forgets_what_is_old() -> None:
+    breaker = Breaker(RULES)
+    for _ in range(10):
+        call(breaker, 0)
+    for _ in range(9):
+        call(breaker, 1, failed=True)
+    assert state(breaker) == "closed"
+    call(breaker, 11.5, failed=True)  # all the rest is over ten seconds old
+    assert state(breaker) == "closed"
 
 
-def test_calls_that_tell_nothing_do_not_count() -> None:
-    breaker = Breaker(LOOSE)
-    for _ in range(50):
-        call(breaker, 1, Outcome.UNKNOWN)
-    for _ in range(3):
-        call(breaker, 1, Outcome.FAILED)
-    assert breaker.state is State.CLOSED
+def test_opens_by_the_share_of_slow_calls() -> None:
+    breaker = Breaker(RULES)
+    for slow in (False, True, True, True, True):
+        call(breaker, 0, slow=slow)
+    assert state(breaker) == "open"
 
 
-def test_refuses_while_open_and_tells_how_long() -> None:
+def test_good_probes_close_it_and_a_bad_one_opens_it_again() -> None:
     breaker = opened()
-    assert (breaker.admit(103), breaker.wait(103)) == (None, 2)
-
-
-def test_closes_when_all_probes_succeed() -> None:
+    assert call(breaker, 5)
+    assert state(breaker) == "half-open"
+    assert call(breaker, 5)
+    assert state(breaker) == "closed"
     breaker = opened()
-    call(breaker, 105, Outcome.GOOD)
-    assert breaker.state is State.HALF_OPEN
-    call(breaker, 105, Outcome.GOOD)
-    assert breaker.state is State.CLOSED
+    assert call(breaker, 5, failed=True)
+    assert state(breaker) == "open"
+    assert breaker.retry_after(6) == 4
 
 
-def test_a_failed_probe_opens_again() -> None:
+def test_lets_only_so_many_probes_through_at_once() -> None:
     breaker = opened()
-    call(breaker, 105, Outcome.FAILED)
-    assert (breaker.state, breaker.admit(109), breaker.wait(109)) == (State.OPEN, None, 1)
+    tickets = [breaker.admit(5) for _ in range(3)]
+    assert tickets[2] == -1
+    breaker.ended(tickets[0], 6, failed=False, slow=False, counts=False)
+    assert breaker.admit(6) >= 0  # a probe that says nothing makes room for another
 
 
-def test_a_probe_that_died_gives_its_place_to_another() -> None:
-    breaker = opened()
-    for _ in range(20):
-        call(breaker, 105, Outcome.UNKNOWN)
-    assert breaker.state is State.HALF_OPEN
-    call(breaker, 105, Outcome.GOOD)
-    call(breaker, 105, Outcome.GOOD)
-    assert breaker.state is State.CLOSED
-
-
-def test_probes_that_never_end_hold_others_up_for_a_while_only() -> None:
-    breaker = opened()
-    assert [breaker.admit(105) is None for _ in range(3)] == [False, False, True]
-    assert breaker.admit(109.9) is None
-    assert breaker.admit(110) is not None
-
-
-def test_a_call_from_before_decides_nothing() -> None:
-    breaker = Breaker(LOOSE)
-    late = breaker.admit(100)
-    assert late is not None
+def test_a_call_of_before_says_nothing_about_now() -> None:
+    breaker = Breaker(RULES)
+    old = [breaker.admit(0) for _ in range(4)]
     for _ in range(4):
-        call(breaker, 100, Outcome.FAILED)
-    assert breaker.admit(105) is not None
-    breaker.end(late, 105, Outcome.FAILED)
-    assert (breaker.state, breaker.under_way) == (State.HALF_OPEN, 1)
-
-
-def test_refuses_more_than_may_be_under_way_and_stays_closed() -> None:
-    breaker = Breaker(RULES)
-    permits = [breaker.admit(1) for _ in range(7)]
-    assert (permits[-1], breaker.state) == (None, State.CLOSED)
-    breaker.end(permits[0] or 0, 1, Outcome.GOOD)
-    assert breaker.admit(1) is not None
+        call(breaker, 0, failed=True)
+    call(breaker, 5)
+    call(breaker, 5)
+    for ticket in old:
+        breaker.ended(ticket, 6, failed=True, slow=False)
+    assert state(breaker) == "closed"
 
 
 class BreakerAsModelled(RuleBasedStateMachine):
-    """Whatever ends how and when, a breaker stays within its rules and finds a way back."""
+    """Make calls that end in any order, at any time."""
 
     def __init__(self) -> None:
         super().__init__()
         self.breaker = Breaker(RULES)
-        self.now = 1000.0
-        self.calls: list[tuple[int, int]] = []  # permit, transitions when admitted
-        self.known: list[tuple[float, Outcome]] = []  # since the last transition
+        self.now = 0.0
+        self.under_way: list[int] = []
+
+    @rule()
+    def begins(self) -> None:
+        ticket = self.breaker.admit(self.now)
+        if ticket >= 0:
+            self.under_way.append(ticket)
+        else:
+            assert self.breaker.state is not BreakerState.CLOSED
+
+    @precondition(lambda self: self.under_way)
+    @rule(which=st.integers(0, 100), failed=st.booleans(), slow=st.booleans(), counts=st.booleans())
+    def ends(self, which: int, failed: bool, slow: bool, counts: bool) -> None:
+        ticket = self.under_way.pop(which % len(self.under_way))
+        self.breaker.ended(ticket, self.now, failed=failed, slow=slow, counts=counts)
 
     @rule(seconds=st.floats(0, 12))
     def time_passes(self, seconds: float) -> None:
         self.now += seconds
 
-    @rule()
-    def admits(self) -> None:
-        state, until = self.breaker.state, self.breaker.wait(self.now)
-        transitions = self.breaker.transitions
-        probing = sum(permit == transitions for permit, _ in self.calls)
-        permit = self.breaker.admit(self.now)
-        if len(self.calls) >= RULES.max_concurrent:
-            assert permit is None
-        elif state is State.CLOSED or until == 0:
-            assert permit is not None
-        elif state is State.OPEN:
-            assert permit is None
-        elif permit is None:
-            assert probing + self.breaker._passed >= RULES.probes
-        if self.breaker.transitions != transitions:
-            self.known.clear()
-        if permit is not None:
-            self.calls.append((permit, self.breaker.transitions))
-
-    @precondition(lambda self: self.calls)
-    @rule(data=st.data(), outcome=st.sampled_from(Outcome))
-    def ends(self, data: st.DataObject, outcome: Outcome) -> None:
-        permit, _ = self.calls.pop(data.draw(st.integers(0, len(self.calls) - 1)))
-        state, transitions = self.breaker.state, self.breaker.transitions
-        self.breaker.end(permit, self.now, outcome)
-        if permit != transitions or outcome is Outcome.UNKNOWN:
-            assert self.breaker.transitions == transitions
-        elif state is State.CLOSED:
-            self.known.append((self.now, outcome))
-            recent = [found for at, found in self.known if self.now - at < RULES.window]
-            if self.breaker.state is State.OPEN:
-                assert len(recent) >= RULES.min_calls
-            else:  # all within the sure part of the window
-                sure = [found for at, found in self.known if self.now - at < RULES.window * 0.9]
-                if len(sure) == len(recent) >= RULES.min_calls and outcome is Outcome.FAILED:
-                    assert recent.count(Outcome.FAILED) < RULES.error_rate * len(recent)
-        elif outcome in (Outcome.FAILED, Outcome.SLOW):
-            assert self.breaker.state is State.OPEN
-        if self.breaker.transitions != transitions:
-            self.known.clear()
-
     @invariant()
-    def counts_what_is_under_way(self) -> None:
-        assert self.breaker.under_way == len(self.calls)
+    def never_lets_more_probes_through_than_it_may(self) -> None:
+        if self.breaker.state is BreakerState.HALF_OPEN:
+            probing = self.under_way.count(self.breaker.generation)
+            assert probing == self.breaker.probing <= RULES.probes
+        if self.breaker.state is BreakerState.OPEN:
+            assert self.breaker.retry_after(self.now) <= RULES.open_time
 
     def teardown(self) -> None:
-        for permit, _ in self.calls:
-            self.breaker.end(permit, self.now, Outcome.UNKNOWN)
-        self.now += 2 * RULES.open_for
+        """Whatever happened: once all has ended and time has passed, good calls close it."""
+        for ticket in self.under_way:
+            self.breaker.ended(ticket, self.now, failed=True, slow=False)
+        self.now += RULES.open_time + 1
         for _ in range(RULES.probes):
-            call(self.breaker, self.now, Outcome.GOOD)
-        assert self.breaker.state is State.CLOSED
+            assert call(self.breaker, self.now)
+        assert state(self.breaker) == "closed"
 
 
 TestBreakerAsModelled = BreakerAsModelled.TestCase
+
+
+@settings(max_examples=50)
+@given(st.lists(st.tuples(st.floats(0, 2), st.booleans()), min_size=1, max_size=80))
+def test_agrees_with_counting_by_hand(calls: list[tuple[float, bool]]) -> None:
+    breaker, now = Breaker(RULES), 0.0
+    seen: list[tuple[int, bool]] = []
+    for pause, failed in calls:
+        now += pause
+        call(breaker, now, failed=failed)
+        seen.append((int(now), failed))
+        recent = [bad for second, bad in seen if second > int(now) - 10]
+        due = failed and len(recent) >= RULES.least_calls and sum(recent) >= RULES.failure_rate * len(recent)
+        assert (state(breaker) == "open") == due
+        if due:
+            return

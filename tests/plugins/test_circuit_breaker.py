@@ -1,119 +1,84 @@
-"""The circuit-breaker plugin."""
+"""The circuit-breaker plugin, before real servers."""
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
-import pytest
+from tests.harness import Gateway, Recorder, eventually, free_port, serving, upstream
 
-from core.breaker import State
-from core.decode import ConfigInvalid
-from core.exchange import Exchange, Response
-from core.testing import PluginChain, exchange_for, site_for
-from tests.harness import Client, Gateway, Origin, serving
-from tests.plugins.make import plugin
-
-BROKEN = Response(500, [], b"broken")
-OPTIONS: dict[str, Any] = {"min_calls": 2, "open_for": "5s", "probes": 1}
+GET = b"GET / HTTP/1.1\r\nhost: a\r\n\r\n"
 
 
-def test_opens_after_failures_and_closes_after_a_probe() -> None:
-    breaker = plugin("circuit-breaker", **OPTIONS)
-    now = [100.0]
-    breaker.clock = lambda: now[0]
-    failing, working = PluginChain(breaker, answer=BROKEN), PluginChain(breaker)
-    assert [failing.send().status for _ in range(3)] == [500, 500, 503]
-    now[0] = 102.5
-    refused = working.send()
-    assert (refused.forwarded, refused.headers.get(b"retry-after")) == (None, b"3")
-    assert json.loads(refused.body)["type"].endswith("circuit-open")
-    assert refused.exchange.problem == "circuit-open"
-    now[0] = 105
-    assert working.send().status == 200
-    assert breaker.breaker.state is State.CLOSED
+def answer(status: int) -> bytes:
+    return b"HTTP/1.1 %d X\r\ncontent-length: 0\r\n\r\n" % status
 
 
-def test_counts_states_transitions_and_refusals() -> None:
-    breaker = plugin("circuit-breaker", site_for(route="counted"), **OPTIONS)
-    chain = PluginChain(breaker, answer=BROKEN)
-    for _ in range(4):
-        chain.send()
-    assert (breaker.state.value, breaker.to[State.OPEN].value) == (2, 1)
-    assert breaker.refused["circuit-open"].value == 2
+def guarded(*servers: Any, **options: Any) -> dict[str, Any]:
+    config = upstream(*servers)
+    rules = {"min_requests": 3, "open_time": "1h", "probes": 1, **options}
+    config["route"][0]["plugin"] = [{"use": "circuit-breaker", **rules}]
+    return config
 
 
-def test_refusals_of_other_plugins_are_no_failures_of_the_target() -> None:
-    class Refuses:
-        def request(self, exchange: Exchange) -> Response:
-            return Response.refusal(503, "not-now", "Not now")
-
-    breaker = plugin("circuit-breaker", **OPTIONS)
-    chain = PluginChain(breaker, Refuses())
-    assert [chain.send().exchange.problem for _ in range(5)] == ["not-now"] * 5
-    assert (breaker.breaker.state, breaker.breaker.under_way) == (State.CLOSED, 0)
+async def statuses(gateway: Gateway, count: int) -> list[int]:
+    return [(await gateway.ask(GET)).status for _ in range(count)]
 
 
-def test_refuses_more_than_may_be_under_way() -> None:
-    breaker = plugin("circuit-breaker", max_concurrent=1)
-    first, second = exchange_for(), exchange_for()
-    assert breaker.request(first) is None
-    assert breaker.request(second).problem == "circuit-full"
-    breaker.log(second)
-    breaker.log(first)
-    assert breaker.request(second) is None
+async def test_opens_when_the_target_fails() -> None:
+    async with Recorder(answer(500)) as origin, serving(guarded(origin)) as gateway:
+        assert await statuses(gateway, 5) == [500, 500, 500, 503, 503]
+        assert len(origin.requests) == 3
+        refused = await gateway.ask(GET)
+        assert int(refused.header(b"retry-after") or b"0") > 3000
+        assert b"circuit-open" in refused.body
+        assert gateway.count("agora_circuit_opened_total") == 1
+        assert gateway.count("agora_circuit_refused_total") == 3
 
 
-def test_a_reload_keeps_the_state_while_options_stay_the_same() -> None:
-    site = site_for(route="kept")
-    before = plugin("circuit-breaker", site, **OPTIONS)
-    assert plugin("circuit-breaker", site, **OPTIONS).breaker is before.breaker
-    assert plugin("circuit-breaker", site, **{**OPTIONS, "probes": 2}).breaker is not before.breaker
+async def test_closes_when_the_target_is_well_again() -> None:
+    async with Recorder(answer(500)) as origin, serving(guarded(origin, open_time="50ms")) as gateway:
+        await statuses(gateway, 3)
+        origin.answer = answer(200)
+        got: list[int] = []
+        while got[-1:] != [200]:
+            got += await statuses(gateway, 1)
+        assert set(got[:-1]) <= {503}
+        assert await statuses(gateway, 3) == [200] * 3
 
 
-def test_routes_share_a_breaker_by_name() -> None:
-    one = plugin("circuit-breaker", site_for(route="one"), shared="both")
-    other = plugin("circuit-breaker", site_for(route="other"), shared="both")
-    alone = plugin("circuit-breaker", site_for(route="other"))
-    assert one.breaker is other.breaker is not alone.breaker
+async def test_a_target_that_cannot_be_reached_is_failing() -> None:
+    async with serving(guarded(f"http://127.0.0.1:{free_port()}")) as gateway:
+        assert await statuses(gateway, 4) == [502, 502, 502, 503]
 
 
-def test_refuses_times_out_of_bounds() -> None:
-    with pytest.raises(ConfigInvalid, match="window: is out of bounds"):
-        plugin("circuit-breaker", window=0)
+async def test_what_clients_and_plugins_do_says_nothing_about_the_target() -> None:
+    async with Recorder(answer(404)) as origin:
+        config = guarded(origin)
+        config["route"][0]["plugin"].append({"use": "api-key", "optional": True})
+        async with serving(config) as gateway:
+            assert await statuses(gateway, 6) == [404] * 6
+            wrong = b"GET / HTTP/1.1\r\nhost: a\r\nx-api-key: wrong\r\n\r\n"
+            assert [(await gateway.ask(wrong)).status for _ in range(6)] == [401] * 6
+            origin.answer = b""
+            for number in range(4):
+                client = await gateway.connect()
+                client.send(GET)
+                await eventually(lambda number=number: len(origin.requests) > 6 + number)  # type: ignore[misc]
+                client.reset()
+            origin.answer = answer(200)
+            assert await statuses(gateway, 3) == [200] * 3
 
 
-async def cut(client: Client) -> None:
-    await client.request()
-    client.abort()
-
-
-def config(origin: Origin) -> dict[str, Any]:
-    return {
-        "upstream": [{"name": "u", "targets": [origin.url]}],
-        "plugin": [{"use": "circuit-breaker", **OPTIONS, "open_for": "1h"}],
-        "route": [{"name": "up", "path": "/", "upstream": "u"}],
-    }
-
-
-async def ask(gateway: Gateway, *fields: str) -> int:
-    head = "\r\n".join(["POST / HTTP/1.1", "Host: a", "Content-Length: 0", *fields, "", ""])
-    return (await gateway.ask(head.encode())).status
-
-
-async def test_served_a_target_that_cuts_connections_is_left_alone_also_after_a_reload() -> None:
-    async with Origin(cut) as origin, serving(config(origin)) as gateway:
-        assert [await ask(gateway) for _ in range(3)] == [502, 502, 503]
-        await gateway.plane.swap(gateway.plane.config)
-        assert await ask(gateway) == 503
-        assert gateway.count("agora_circuit_state") == 2
-
-
-async def test_served_a_websocket_is_refused_at_its_handshake() -> None:
-    async with Origin(cut) as origin, serving(config(origin)) as gateway:
-        assert [await ask(gateway) for _ in range(2)] == [502, 502]
-        handshake = (
-            b"GET / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
-            b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
-        )
-        assert (await gateway.ask(handshake)).status == 503
+async def test_a_reload_keeps_it_and_routes_may_share_it() -> None:
+    async with Recorder(answer(500)) as origin:
+        config = guarded(origin, shared="both")
+        config["route"][0]["path"] = "/"
+        config["route"].append({**config["route"][0], "name": "other", "path": "/other"})
+        async with serving(config) as gateway:
+            assert await statuses(gateway, 4) == [500, 500, 500, 503]
+            assert (await gateway.ask(GET.replace(b"/ ", b"/other "))).status == 503
+            await gateway.configure(config)
+            assert await statuses(gateway, 1) == [503]
+            config["route"][0]["plugin"][0]["min_requests"] = 4
+            await gateway.configure(config)
+            assert await statuses(gateway, 1) == [500]
