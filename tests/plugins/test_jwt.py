@@ -42,7 +42,7 @@ def pem(key: Any) -> str:
 def token(
     algorithm: str = "HS256", key: Any = SECRET, head: dict[str, Any] | None = None, **claims: Any
 ) -> str:
-    claims = {"sub": "alice", "exp": time.time() + 60} | claims
+    claims = {"sub": "alice", "exp": time.time() + 86_400} | claims
     return jwt.encode({k: v for k, v in claims.items() if v is not None}, key, algorithm, headers=head)
 
 
@@ -90,7 +90,7 @@ REFUSED = {
     "words": ("a.b.c", "no signed token"),
     "another secret": (token(key=SECRET + "x"), "signature does not hold"),
     "expired": (token(exp=time.time() - 1), "has expired"),
-    "not valid yet": (token(nbf=time.time() + 60), "not valid yet"),
+    "not valid yet": (token(nbf=time.time() + 86_400), "not valid yet"),
     "no expiry": (token(exp=None), "lacks the claim exp"),
     "no consumer": (token(sub=None), "lacks the claim sub"),
     "consumer is a number": (token(sub=7), "lacks the claim sub"),
