@@ -81,11 +81,17 @@ class Decoder:
     """Decode plain data into a type; know the folder of relative paths and where secrets are looked up."""
 
     def __init__(
-        self, *, folder: Path = Path(), resolve: Callable[[str], str] = refuse_reference, file: str = ""
+        self,
+        *,
+        folder: Path = Path(),
+        resolve: Callable[[str], str] = refuse_reference,
+        file: str = "",
+        literal_secrets: bool = True,
     ) -> None:
         self.folder = folder  # relative paths in the data start here
         self.resolve = resolve  # `env:NAME` or `file:PATH` -> the secret's value, or FieldInvalid
         self.file = file  # named in problems
+        self.literal_secrets = literal_secrets  # whether a secret may be written out
 
     def decode(self, data: object, kind: type[T], key: str = "") -> T:
         """Return `data` as a `kind`; raise ConfigInvalid with all problems, below the key path `key`."""

@@ -42,6 +42,10 @@ class Secret:
             raise FieldInvalid(f"must be a secret, not {describe_value(value, hidden=True)}", right)
         if value.startswith(REFERENCES):
             return cls(decoder.resolve(value), value)
+        if not decoder.literal_secrets:
+            raise FieldInvalid(
+                "is written out, and what is declared here is kept", 'write "env:NAME" or "file:PATH"'
+            )
         return cls(value)
 
     def reveal(self) -> str:

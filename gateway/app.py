@@ -89,7 +89,8 @@ class AsgiGateway:
             config = await asyncio.to_thread(load, self._file())
         if self._unlock is None:
             self._unlock = weakref.finalize(self, lock_data_dir(config.server.data_dir, shared=True).close)
-        plane = DataPlane(config)
+        folder = None if isinstance(self._config, Config) else self._file().absolute().parent
+        plane = DataPlane(config, folder=folder)
         await plane.start(system_routes)
         return plane
 
@@ -104,7 +105,7 @@ class AsgiGateway:
         async def reload() -> None:
             watched.note()
             try:
-                await plane.swap(await asyncio.to_thread(load, self._file()))
+                await plane.reload(await asyncio.to_thread(load, self._file()))
             except Exception as error:
                 log.error("reload refused, the old configuration stays: %s", error)
             else:

@@ -1,24 +1,39 @@
 """Fill the directory of consumers from a configuration.
 
 The rule it guards: what plugins remember of credentials is void only when consumers changed. Called by
-gateway/data_plane when a configuration takes effect.
+gateway/data_plane when a configuration takes effect, and when credentials are issued or revoked.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
+
 from core.authentication.consumers import Consumer, Consumers, Credential, key_digest
-from core.config import Config
+from core.config import ConsumerConfig
+from engines.api_gateway.resource import Key, Resource
+
+Issued = Mapping[bytes, Credential]  # SHA-256 of a key -> whose it is
 
 
-def fill_consumers(directory: Consumers, config: Config, before: Config | None) -> None:
-    """Put a configuration's consumers in force; ``before`` is the one in force until now."""
-    if before is not None and before.consumer == config.consumer:
-        return
+def fill_consumers(directory: Consumers, consumers: tuple[ConsumerConfig, ...], issued: Issued) -> None:
+    """Put a configuration's consumers in force, with the keys that were issued by the API."""
+    written = {
+        key_digest(key.reveal()): Credential(consumer=item.name, id=f"{item.name}/{number}")
+        for item in consumers
+        for number, key in enumerate(item.keys)
+    }
     directory.fill(
-        [Consumer(name=item.name, groups=frozenset(item.groups)) for item in config.consumer],
-        {
-            key_digest(key.reveal()): Credential(consumer=item.name, id=f"{item.name}/{number}")
-            for item in config.consumer
-            for number, key in enumerate(item.keys)
-        },
+        [Consumer(name=item.name, groups=frozenset(item.groups)) for item in consumers],
+        {**issued, **written},
     )
+
+
+def issued_keys(declared: Mapping[Key, Resource]) -> Iterator[tuple[bytes, Credential]]:
+    """Yield the keys among declared resources."""
+    for key, resource in declared.items():
+        if key.kind == "credential":
+            document = resource.document
+            yield (
+                bytes.fromhex(document["sha256"]),
+                Credential(consumer=document["consumer"], id=key.name, expires_ns=document["expires"]),
+            )

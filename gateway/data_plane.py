@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import operator
 import os
 from collections import Counter
 from collections.abc import Callable
@@ -26,7 +27,8 @@ from core._fast.wheel import Wheel
 from core.config import Config, ServerConfig
 from core.plugin import Plugin
 from core.site import Site
-from gateway.consumer_table import fill_consumers
+from gateway.consumer_table import Issued, fill_consumers, issued_keys
+from gateway.declared import Declared, DeclaredConfig, drained
 from gateway.engines import Engines
 from gateway.forwarding import TrustedProxies
 from gateway.identity import gateway_name
@@ -42,8 +44,11 @@ class DataPlane:
 
     snapshot: Snapshot
 
-    def __init__(self, config: Config, *, worker: int = 0, workers: int = 1) -> None:
-        self.config = config
+    def __init__(
+        self, config: Config, *, worker: int = 0, workers: int = 1, folder: Path | None = None
+    ) -> None:
+        self.config = config  # in force: what the file says, and what the API declared beside it
+        self.declared = DeclaredConfig(self, config, folder)
         self.worker = worker
         self.workers = workers
         config.server.data_dir.mkdir(parents=True, exist_ok=True)
@@ -52,6 +57,7 @@ class DataPlane:
         self._users: Counter[Upstream | Lifespan] = Counter()  # how many snapshots use each
         self._background: set[asyncio.Task[None]] = set()
         self._swapping = asyncio.Lock()
+        self._issued: Issued = {}
 
     async def start(self, system: Callable[[DataPlane], list[SystemRoute]] | None = None) -> None:
         """Open the services and put the first snapshot in force; raise AgoraError if that fails."""
@@ -83,7 +89,10 @@ class DataPlane:
         self._built: Built | None = None
         try:
             await self.engines.start()
-            await self.swap(self.config)
+            if self.engines.log is None:
+                await self.swap(self.config)
+            else:
+                await self.engines.api_gateway.start_gateway(self.engines.log, self.declared)
         except BaseException:
             await self.engines.close()
             self._release()
@@ -100,12 +109,50 @@ class DataPlane:
             built = await self._builder.build(config, wording, router, before)
             await self._open(built)
             proxies = TrustedProxies(network.range for network in config.server.trusted_proxies)
-            fill_consumers(self.site.consumers, config, self.config if before is not None else None)
+            if before is None or config.consumer != self.config.consumer:
+                fill_consumers(self.site.consumers, config.consumer, self._issued)
             self.config, self.wording, self.snapshot, self._built = config, wording, built.snapshot, built
             self.trusts, self.client_of = proxies.trusts, proxies.client_of
             self._configure_door(config.server)
         if before is not None:
             before.snapshot.retire(lambda: self._discard(before))
+
+    async def reload(self, file: Config) -> None:
+        """Put another configuration file in force, beside what the API declares; raises as `swap`."""
+        await self.declared.reload(file)
+        if self.engines.log is not None:
+            await self.engines.api_gateway.take_file()
+
+    def serves(self, config: Config) -> bool:
+        """Tell whether a configuration is in force, part by part the same objects."""
+        if self._built is None:
+            return False
+        mine, other = self.config, config
+        return mine is other or (
+            all(map(operator.is_, mine.route, other.route))
+            and len(mine.route) == len(other.route)
+            and all(
+                getattr(mine, key) == getattr(other, key)
+                for key in config.__struct_fields__
+                if key != "route"
+            )
+        )
+
+    def use_credentials(self, declared: Declared) -> None:
+        """Put the keys in force that the API has issued, at once, for exchanges of every snapshot."""
+        issued = dict(issued_keys(declared))
+        if issued != self._issued:
+            self._issued = issued
+            fill_consumers(self.site.consumers, self.config.consumer, issued)
+
+    def use_drains(self, declared: Declared) -> None:
+        """Let the upstreams' targets finish and take no more, as the API says."""
+        assert self._built is not None
+        wanted = set(drained(declared))
+        for (settings, _), upstream in self._built.upstreams.items():
+            for index, target in enumerate(settings.targets):
+                url = str(target.settings.url)
+                upstream.set_draining(index, target.settings.drain or (settings.name, url) in wanted)
 
     async def close(self) -> None:
         """Close plugins, upstreams and applications; the caller has drained the doors."""

@@ -13,6 +13,7 @@ import logging
 from core.config import Config
 from core.errors import AgoraError
 from core.event_log.log import EventLog
+from engines.api_gateway import advanced_api_gateway
 from engines.event_sourcing import event_sourcing_engine
 from gateway.config_rules import imported
 from gateway.retention import Retention
@@ -32,8 +33,9 @@ class Engines:
 
     def __init__(self, config: Config) -> None:
         self.event_sourcing = event_sourcing_engine
+        self.api_gateway = advanced_api_gateway
         self._config = config
-        self._log: EventLog | None = None
+        self.log: EventLog | None = None
         self._retention: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
@@ -49,30 +51,31 @@ class Engines:
         self.event_sourcing.unregister_all()
         for path in installed.install:
             imported(path)(self.event_sourcing)
-        self._log = EventLog(
+        self.log = EventLog(
             self._config.server.data_dir / settings.path,
             map_size=int(settings.map_size),
             segment_days=settings.segment_days,
         )
         await self.event_sourcing.start_event_sourcing_engine(
-            self._log,
+            self.log,
             snapshot_every=installed.snapshot_every,
             verify_snapshots=installed.verify_snapshots,
             kept=installed.kept,
         )
         retention = Retention(self.event_sourcing, settings.retention_days)
         self._retention = asyncio.get_running_loop().create_task(retention.run())
-        log.info("the event log in %s is at position %d", self._log.path, self._log.last_position())
+        log.info("the event log in %s is at position %d", self.log.path, self.log.last_position())
 
     async def close(self) -> None:
         """Stop what was started; harmless if nothing was."""
-        opened, self._log = self._log, None
+        opened, self.log = self.log, None
         if opened is None:
             return
         if self._retention is not None:
             self._retention.cancel()
             await asyncio.wait([self._retention])
         try:
+            await self.api_gateway.stop_gateway()
             await self.event_sourcing.stop_event_sourcing_engine()
         finally:
             await opened.close()

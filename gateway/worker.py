@@ -72,7 +72,12 @@ class Worker:
         async with self._reloading:
             loop.add_signal_handler(signal.SIGHUP, self.reload_soon)
             signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGHUP})
-            self.plane = DataPlane(self.config, worker=self.number, workers=worker_count(self.config.server))
+            self.plane = DataPlane(
+                self.config,
+                worker=self.number,
+                workers=worker_count(self.config.server),
+                folder=self.file.absolute().parent,
+            )
             await self.plane.start(system_routes)
         servers = [await self._listen(listener) for listener in self.listeners]
         for number in (signal.SIGTERM, signal.SIGINT):
@@ -114,7 +119,7 @@ class Worker:
                 if fixed:
                     log.warning("restart the gateway for changes of %s to take effect", ", ".join(fixed))
                 tls = server_context(config.server.tls) if config.server.tls is not None else None
-                await self.plane.swap(config)
+                await self.plane.reload(config)
                 if self._tls is not None and tls is not None:
                     self._tls.current = tls
             except ConfigInvalid as error:

@@ -1,4 +1,4 @@
-"""Gateway control: routes, upstreams, consumers and tokens as events, their tables, and who may change them."""
+"""Gateway control: routes, upstreams, consumers and tokens as events, and who may change them."""
 
 from engines.api_gateway.access import AuthenticationToken, Role
 from engines.api_gateway.gateway import AdvancedAPIGateway

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from core.errors import AgoraError
+from typing import ClassVar
+
+from core.errors import AgoraError, Source
 
 
 class ControlError(AgoraError):
     """Be the root of what the control plane refuses."""
 
-    source = "client"
+    source: ClassVar[Source] = "client"
 
 
 class ResourceUnknown(ControlError, LookupError):

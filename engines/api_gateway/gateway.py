@@ -96,7 +96,7 @@ class AdvancedAPIGateway:
     async def take_file(self) -> None:
         """Note in the log what the configuration file declares, where it differs from what it did."""
         filed = self._running_host().filed()
-        while changes := differences(self._state.filed, filed):
+        while differences(self._state.filed, filed):
             await self._append(lambda _: differences(self._state.filed, filed)[:AT_ONCE], "agora", "file")
         for key in sorted(self._state.declared.keys() & filed.keys()):
             log.warning("the file declares %s, which the API had declared: the file's counts", key)
@@ -292,8 +292,8 @@ class AdvancedAPIGateway:
             raise ResourceUnknown(f"there is no {key}")
         if version is not None and found.position != version:
             raise ResourceStale(
-                f"{key} is at version {found.position}, not at {version}: {found.actor or 'somebody'} changed it; "
-                "read it again"
+                f"{key} is at version {found.position}, not at {version}: "
+                f"{found.actor or 'somebody'} changed it; read it again"
             )
         return found
 
@@ -303,9 +303,7 @@ class AdvancedAPIGateway:
 
     def _running_log(self) -> EventLog:
         if self._log is None:
-            raise ControlStopped(
-                "the control plane is not running: the configuration needs a table [event_log]"
-            )
+            raise ControlStopped("changes by the API need a table [event_log] in the configuration")
         return self._log
 
     def _running_host(self) -> Host:
@@ -339,16 +337,25 @@ class AdvancedAPIGateway:
             try:
                 self._catch_up()
                 await self._install()
-            except Exception:
-                log.exception("a change of version %d could not be put in force", self._state.version)
+            except Exception as error:
+                log.exception("a change could not be put in force: it is kept, and tried with the next one")
+                self._wake(self._state.version, ControlStopped(f"it is kept, but not in force: {error}"))
 
     async def _install(self) -> None:
         version = self._state.version
         await self._running_host().install(dict(self._state.declared))
         self._installed = version
+        self._wake(version)
+
+    def _wake(self, version: int, error: Exception | None = None) -> None:
+        """Answer who waits for a version, or an older one, to be in force."""
         for wanted, waiter in self._waiting:
-            if wanted <= version and not waiter.done():
+            if wanted > version or waiter.done():
+                continue
+            if error is None:
                 waiter.set_result(None)
+            else:
+                waiter.set_exception(error)
         self._waiting = [entry for entry in self._waiting if not entry[1].done()]
 
     async def _wait_installed(self, version: int) -> None:

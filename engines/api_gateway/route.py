@@ -10,7 +10,7 @@ from engines.api_gateway.resource import Document, Resource
 
 
 class RateLimitRule(msgspec.Struct, frozen=True, kw_only=True):
-    """Be a rate-limit of a route, as declared: `limit` requests a period, from each client that `by` tells."""
+    """Be a rate-limit of a route, as declared: `limit` requests a period, from each client."""
 
     route: str
     limit: list[str]

@@ -60,6 +60,7 @@ from engines.event_sourcing.snapshots import EVERY
 from engines.event_sourcing.status import Dashboard, EngineStatus, domain_status
 
 Value = TypeVar("Value")
+SYSTEM = "$"  # how the names of streams begin that the gateway keeps for itself
 WAIT_SECONDS = 5.0  # for a projection, unless told otherwise
 AT_ONCE = 1_000  # records of commands that are forgotten in one append
 
@@ -301,6 +302,8 @@ class EventSourcingEngine:
         given = new_event(event_data)
         if given.aggregate_id.startswith(STREAMS):
             raise EventForeign(f"the events of {given.aggregate_id} come from a process alone")
+        if given.aggregate_id.startswith(SYSTEM):
+            raise EventForeign(f"streams {SYSTEM}* belong to the gateway itself")
         owner = self._owner(given.aggregate_id)
         if owner is not None:
             raise EventForeign(
