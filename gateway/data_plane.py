@@ -12,7 +12,7 @@ import logging
 import operator
 import os
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from core._fast.client import ClientConnection
@@ -27,6 +27,7 @@ from core._fast.wheel import Wheel
 from core.config import Config, ServerConfig
 from core.plugin import Plugin
 from core.site import Site
+from core.upstream_config import UpstreamConfig
 from gateway.consumer_table import Issued, fill_consumers, issued_keys
 from gateway.declared import Declared, DeclaredConfig, drained
 from gateway.engines import Engines
@@ -123,6 +124,11 @@ class DataPlane:
         if self.engines.log is not None:
             await self.engines.api_gateway.take_file()
 
+    @property
+    def serving(self) -> bool:
+        """Tell whether a configuration is in force."""
+        return self._built is not None
+
     def serves(self, config: Config) -> bool:
         """Tell whether a configuration is in force, part by part the same objects."""
         if self._built is None:
@@ -145,11 +151,16 @@ class DataPlane:
             self._issued = issued
             fill_consumers(self.site.consumers, self.config.consumer, issued)
 
+    def upstreams(self) -> Iterator[tuple[UpstreamConfig, Upstream]]:
+        """Yield the upstreams in force."""
+        if self._built is not None:
+            for (settings, _), upstream in self._built.upstreams.items():
+                yield settings, upstream
+
     def use_drains(self, declared: Declared) -> None:
         """Let the upstreams' targets finish and take no more, as the API says."""
-        assert self._built is not None
         wanted = set(drained(declared))
-        for (settings, _), upstream in self._built.upstreams.items():
+        for settings, upstream in self.upstreams():
             for index, target in enumerate(settings.targets):
                 url = str(target.settings.url)
                 upstream.set_draining(index, target.settings.drain or (settings.name, url) in wanted)

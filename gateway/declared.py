@@ -88,29 +88,33 @@ class DeclaredConfig:
         if problems:
             raise ConfigInvalid(problems)
 
+    def admit(self, declared: Declared) -> None:
+        """Put the keys in force that were issued, and no others."""
+        self._plane.use_credentials(declared)
+
     async def install(self, declared: Declared) -> None:
         """Put resources in force beside the file's; leave out those that do not fit."""
         self._declared = declared
-        self._plane.use_credentials(declared)
         await self._put_in_force(self.file)
 
     async def reload(self, file: Config) -> None:
         """Put another file in force; raise what a swap raises, then the old one stays."""
-        await self._put_in_force(file)
+        await self._put_in_force(file, reread=True)
 
     # -- private ---------------------------------------------------------------------------------------------
 
-    async def _put_in_force(self, file: Config) -> None:
+    async def _put_in_force(self, file: Config, *, reread: bool = False) -> None:
         left_out: dict[Key, str] = {}
         before, self.file = self.file, file
         try:
             structs = self._decode_all(left_out)
             try:
-                await self._swap(self._merged(structs))
-            except Exception:
+                await self._swap(self._merged(structs), reread)
+            except Exception as error:
                 # NOTE: something does not fit any more; what and why is worth looking for only now.
-                self._leave_out(structs, left_out)
-                await self._swap(self._merged(structs))
+                if not self._leave_out(structs, left_out, error):
+                    raise
+                await self._swap(self._merged(structs), reread)
         except BaseException:
             self.file = before
             raise
@@ -120,8 +124,9 @@ class DeclaredConfig:
         self._left_out = left_out
         self._plane.use_drains(self._declared)
 
-    async def _swap(self, config: Config) -> None:
-        if not self._plane.serves(config):
+    async def _swap(self, config: Config, reread: bool) -> None:
+        # NOTE: certificates and the like are read anew with the file, also if its text is the same.
+        if reread or not self._plane.serves(config):
             await self._plane.swap(config)
 
     def _decode_all(self, left_out: dict[Key, str]) -> dict[Key, Any]:
@@ -150,9 +155,13 @@ class DeclaredConfig:
             self._structs[place] = found
         return found
 
-    def _leave_out(self, structs: dict[Key, Any], left_out: dict[Key, str]) -> None:
-        """Take out declared resources until the rest can run; what is the file's own is reported."""
-        while problems := find_problems(config := self._merged(structs)):
+    def _leave_out(self, structs: dict[Key, Any], left_out: dict[Key, str], error: Exception) -> bool:
+        """Take out declared resources until the rest can run; tell whether there was any.
+
+        Raises ConfigInvalid if the file cannot run by itself.
+        """
+        before = len(structs)
+        while problems := find_problems(config := self._merged(structs)) or find_unmakable(config):
             blamed = [(_key_of(problem, config), problem) for problem in problems]
             ours = {key: problem for key, problem in blamed if key in structs}
             if not ours:
@@ -160,6 +169,11 @@ class DeclaredConfig:
             for key, problem in ours.items():
                 del structs[key]
                 left_out[key] = str(_named(problem, config))
+        if len(structs) == before and not self._plane.serving:
+            # NOTE: what fails only when it is opened: the gateway starts with what its file says.
+            left_out.update(dict.fromkeys(structs, f"the gateway could not start with it: {error}"))
+            structs.clear()
+        return len(structs) < before
 
     def _merged(self, structs: Mapping[Key, Any]) -> Config:
         """Return the file's configuration with more upstreams, routes and consumers."""

@@ -14,7 +14,7 @@ from core.config import PluginUse
 
 def plain(value: Any) -> Any:
     """Return a struct's keys and values as JSON has them; a secret as its reference, or hidden."""
-    return msgspec.to_builtins(value, enc_hook=_plain)
+    return msgspec.json.decode(msgspec.json.encode(value, enc_hook=_plain))
 
 
 def _plain(value: Any) -> Any:

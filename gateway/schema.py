@@ -38,6 +38,13 @@ def config_schema(plugins: Mapping[str, type[Plugin]]) -> Schema:
     return {"$schema": DIALECT, **root, "$defs": dict(sorted(definitions.items()))}
 
 
+def options_schema(plugin: type[Plugin]) -> Schema:
+    """Return the JSON Schema of a plugin's options."""
+    definitions: dict[str, Schema] = {}
+    options = _SchemaMaker(definitions).struct(plugin.Config)
+    return {**options, "$defs": definitions}
+
+
 def _plugin_use(plugins: Mapping[str, type[Plugin]]) -> Schema:
     own = r"^[A-Za-z_][A-Za-z0-9_.]*:[A-Za-z_][A-Za-z0-9_.]*$"
     use = {

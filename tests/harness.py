@@ -71,7 +71,7 @@ class Gateway:
         """Put another configuration in force."""
         data_dir = self.plane.config.server.data_dir
         server = {"data_dir": str(data_dir), "listen": "127.0.0.1:0", **config.get("server", {})}
-        await self.plane.swap(from_data({**config, "server": server}, folder=data_dir))
+        await self.plane.reload(from_data({**config, "server": server}, folder=data_dir))
 
     def pool(self, upstream: str = "u") -> Pool:
         """Return the connections to the first server of an upstream."""

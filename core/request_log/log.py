@@ -110,6 +110,12 @@ class RequestLog:
             log._users += 1
             return log
 
+    @classmethod
+    def opened(cls, directory: Path) -> RequestLog | None:
+        """Return this process's log of a directory, if it is open."""
+        with cls._open_lock:
+            return cls._open.get(directory.resolve())
+
     def close(self) -> None:
         """Give up one ``open``; the last one writes what is left, waiting for at most five seconds."""
         with self._open_lock:

@@ -38,6 +38,7 @@ from engines.api_gateway.route import APIRoute, route_of
 log = logging.getLogger("agora.control")
 AT_ONCE = 500  # resources of the file in one event
 PAGE = 1000
+OWNED = {"consumer": "credential", "upstream": "drain"}  # whose documents name what they belong to
 Decide = Callable[[ControlState], list[Change]]
 
 
@@ -50,7 +51,8 @@ class AdvancedAPIGateway:
         self._state = ControlState()
         self._access = Access()
         self._deciding = asyncio.Lock()
-        self._following: asyncio.Task[None] | None = None
+        self._changed = asyncio.Event()
+        self._tasks: list[asyncio.Task[None]] = []
         self._installed = 0  # version of the stream that this worker runs with
         self._waiting: list[tuple[int, asyncio.Future[None]]] = []
 
@@ -60,7 +62,8 @@ class AdvancedAPIGateway:
         """Read what was declared, put it in force and follow the log; harmless if it is running."""
         if self._log is not None:
             return
-        self._log, self._host, self._deciding = event_log, host, asyncio.Lock()
+        self._log, self._host = event_log, host
+        self._deciding, self._changed = asyncio.Lock(), asyncio.Event()
         self._state, self._installed = ControlState(), 0
         try:
             self._catch_up()
@@ -69,15 +72,18 @@ class AdvancedAPIGateway:
         except BaseException:
             self._log = self._host = None
             raise
-        self._following = asyncio.get_running_loop().create_task(self._follow())
+        loop = asyncio.get_running_loop()
+        self._tasks = [loop.create_task(self._follow()), loop.create_task(self._put_in_force())]
 
     async def stop_gateway(self) -> None:
         """Stop following; harmless if it is not running."""
-        following, self._following = self._following, None
-        if following is not None:
-            following.cancel()
-            await asyncio.wait([following])
+        tasks, self._tasks = self._tasks, []
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks)
         self._log = self._host = None
+        self._state, self._access = ControlState(), Access()
         for _, waiter in self._waiting:
             if not waiter.done():
                 waiter.set_exception(ControlStopped("the gateway stops; the change is kept"))
@@ -96,7 +102,7 @@ class AdvancedAPIGateway:
     async def take_file(self) -> None:
         """Note in the log what the configuration file declares, where it differs from what it did."""
         filed = self._running_host().filed()
-        while differences(self._state.filed, filed):
+        for _ in range(0, len(differences(self._state.filed, filed)), AT_ONCE):
             await self._append(lambda _: differences(self._state.filed, filed)[:AT_ONCE], "agora", "file")
         for key in sorted(self._state.declared.keys() & filed.keys()):
             log.warning("the file declares %s, which the API had declared: the file's counts", key)
@@ -113,6 +119,10 @@ class AdvancedAPIGateway:
         if found is None:
             raise ResourceUnknown(f"there is no {kind} {name!r}")
         return found
+
+    def filed(self) -> Mapping[Key, Document]:
+        """Return what the configuration file declares, without secrets."""
+        return self._running_host().filed()
 
     def why_not_in_force(self, kind: Kind, name: str) -> str:
         """Return why a declared resource is not in force; empty: it is."""
@@ -174,11 +184,11 @@ class AdvancedAPIGateway:
         return self.resource(kind, name)
 
     async def remove(self, kind: Kind, name: str, *, version: int | None = None, actor: str = "") -> None:
-        """Remove a resource; raises as `replace`, ConfigInvalid where another one needs it."""
+        """Remove a resource and what belongs to it; raises as `replace`, ConfigInvalid where it is needed."""
 
         def decide(state: ControlState) -> list[Change]:
             self._current(state, Key(kind, name), version)
-            return [Change(kind, name, None)]
+            return [Change(kind, name, None), *_belongings(state, kind, name)]
 
         await self.change(decide, actor)
 
@@ -321,21 +331,27 @@ class AdvancedAPIGateway:
             first = events[-1].version + 1
 
     def _catch_up(self) -> None:
-        """Take in what others have appended; tokens are valid, and void, at once."""
+        """Take in what others have appended; tokens and credentials are valid, and void, at once."""
         before = self._state.version
         for entry in self._entries(before + 1):
             self._state.apply(entry)
         if self._state.version != before:
             self._access = Access(self._state.of_kind("token"))
+            self._running_host().admit(self._state.declared)
+            self._changed.set()
 
     async def _follow(self) -> None:
-        """Put each change in force, several at once where they come faster."""
-        where = Filter(types=(TYPE,))
-        async for page in self._running_log().follow(self._state.position, where):
-            if not page.events and self._installed == self._state.version:
-                continue
-            try:
+        """Take in each change as soon as it is in the log."""
+        async for page in self._running_log().follow(self._state.position, Filter(types=(TYPE,))):
+            if page.events:
                 self._catch_up()
+
+    async def _put_in_force(self) -> None:
+        """Put changes in force, several at once where they come faster."""
+        while True:
+            await self._changed.wait()
+            self._changed.clear()
+            try:
                 await self._install()
             except Exception as error:
                 log.exception("a change could not be put in force: it is kept, and tried with the next one")
@@ -359,7 +375,16 @@ class AdvancedAPIGateway:
         self._waiting = [entry for entry in self._waiting if not entry[1].done()]
 
     async def _wait_installed(self, version: int) -> None:
-        if version > self._installed and self._following is not None:
+        if version > self._installed and self._tasks:
             waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
             self._waiting.append((version, waiter))
             await waiter
+
+
+def _belongings(state: ControlState, kind: Kind, name: str) -> list[Change]:
+    """Return the removal of what goes with a resource."""
+    return [
+        Change(one.kind, one.name, None)
+        for one in state.declared.values()
+        if one.kind == OWNED.get(kind) and one.document[kind] == name
+    ]

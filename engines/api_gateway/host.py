@@ -20,6 +20,9 @@ class Host(Protocol):
         changed: of which resources to tell; secrets: whether these may refer to the gateway's secrets.
         """
 
+    def admit(self, declared: Mapping[Key, Resource]) -> None:
+        """Put credentials in force, at once."""
+
     async def install(self, declared: Mapping[Key, Resource]) -> None:
         """Put resources in force beside the file's; those that do not fit any more are left out and told."""
 

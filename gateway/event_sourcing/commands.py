@@ -7,7 +7,7 @@ from starlette.responses import Response
 
 from engines.event_sourcing import EventSourcingEngine
 from engines.event_sourcing.engine import WAIT_SECONDS
-from gateway.event_sourcing.exchange import Query, read_body, shown
+from gateway.api_exchange import Query, read_body, shown
 
 
 async def do_command(engine: EventSourcingEngine, request: Request) -> Response:

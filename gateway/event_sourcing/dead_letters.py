@@ -6,7 +6,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from engines.event_sourcing import EventSourcingEngine
-from gateway.event_sourcing.exchange import MOST_EVENTS, Query, QueryInvalid, shown
+from gateway.api_exchange import Query, QueryInvalid, shown
+from gateway.event_sourcing.exchange import MOST_EVENTS
 
 
 async def list_dead_letters(engine: EventSourcingEngine, request: Request) -> Response:

@@ -9,17 +9,8 @@ from starlette.responses import Response
 
 from engines.event_sourcing import EventSourcingEngine
 from engines.event_sourcing.errors import EventUnknown
-from gateway.event_sourcing.exchange import (
-    FILTER,
-    FILTER_LISTS,
-    LARGEST,
-    MOST_EVENTS,
-    WAITS,
-    Query,
-    read_object,
-    shown,
-    wait,
-)
+from gateway.api_exchange import LARGEST, Query, read_object, shown
+from gateway.event_sourcing.exchange import FILTER, FILTER_LISTS, MOST_EVENTS, WAITS, wait
 
 
 async def list_events(engine: EventSourcingEngine, request: Request) -> Response:

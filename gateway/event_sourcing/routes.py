@@ -10,9 +10,11 @@ from starlette.routing import Route
 
 from core.errors import AgoraError
 from engines.event_sourcing import EventSourcingEngine
+from gateway.api_exchange import Handler, Query, refused, shown
+from gateway.api_stream import Streams
 from gateway.event_sourcing import aggregates, commands, dead_letters, events, runners
-from gateway.event_sourcing.exchange import Endpoint, Handler, Query, refused, shown
-from gateway.event_sourcing.stream import Streams
+from gateway.event_sourcing.exchange import Endpoint
+from gateway.event_sourcing.stream import EventStreams
 
 PREFIX = "/api/v1/event-sourcing"
 
@@ -59,16 +61,15 @@ ENDPOINTS: list[tuple[str, str, Endpoint]] = [
 
 def event_sourcing_routes(
     engine: EventSourcingEngine,
-    draining: Callable[[], bool] = lambda: False,
+    streams: Streams,
     guard: Callable[[Handler], Handler] = lambda endpoint: endpoint,
 ) -> list[Route]:
     """Return the API of an engine.
 
-    draining: tells whether streams are to end
-    guard:    wraps each endpoint, to ask for a token first
+    streams: those of this worker
+    guard:   wraps each endpoint, to ask for a token first
     """
-    streams = Streams(draining)
-    table = [*ENDPOINTS, ("GET", "/stream", streams.open)]
+    table = [*ENDPOINTS, ("GET", "/stream", EventStreams(streams).open)]
     return [Route(PREFIX + path, guard(on(engine, do)), methods=[method]) for method, path, do in table]
 
 

@@ -15,7 +15,8 @@ from engines.event_sourcing import EventSourcingEngine
 from engines.event_sourcing.engine import WAIT_SECONDS
 from engines.event_sourcing.handler_runner import HandlerRunner
 from engines.event_sourcing.process_runner import ProcessRunner
-from gateway.event_sourcing.exchange import MOST_EVENTS, Endpoint, Query, shown
+from gateway.api_exchange import Query, shown
+from gateway.event_sourcing.exchange import MOST_EVENTS, Endpoint
 
 
 async def list_projections(engine: EventSourcingEngine, request: Request) -> Response:

@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator
 import httpx
 import pytest
 
-from gateway.event_sourcing import stream
+from gateway import api_stream
 from gateway.event_sourcing.routes import PREFIX
 from tests.gateway.event_sourcing.asking import CONFIG, TOKEN, api_served, deposit
 from tests.harness import serving
@@ -65,7 +65,7 @@ async def test_tells_only_what_is_asked_for(api: httpx.AsyncClient) -> None:
 
 
 async def test_so_many_streams_and_no_more(api: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(stream, "MOST_STREAMS", 2)
+    monkeypatch.setattr(api_stream, "MOST_STREAMS", 2)
     await deposit(api, 1)
     async with api.stream("GET", "/stream") as one, api.stream("GET", "/stream") as other:
         assert await positions(one, 1) == await positions(other, 1) == [1]
