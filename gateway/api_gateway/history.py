@@ -28,7 +28,7 @@ async def show_history(control: Control, request: Request) -> Response:
         if any(kind in ("", change.kind) and name in ("", change.name) for change in entry.changes)
     ]
     following = entries[-1].version if len(entries) == limit and entries[-1].version > 1 else None
-    return shown({"changes": [_entry(entry) for entry in wanted], "next": following})
+    return shown({"changes": [entry_view(entry) for entry in wanted], "next": following})
 
 
 async def roll_back(control: Control, request: Request) -> Response:
@@ -53,7 +53,8 @@ async def roll_back(control: Control, request: Request) -> Response:
     return shown({"applied": apply, "changes": [_change(control, change) for change in changes]}, position=at)
 
 
-def _entry(entry: Entry) -> dict[str, Any]:
+def entry_view(entry: Entry) -> dict[str, Any]:
+    """Return a change as it is shown: without hashes of secrets."""
     return {
         "position": entry.position,
         "version": entry.version,

@@ -17,6 +17,7 @@ from core.plugins import find_plugin
 from engines.api_gateway.errors import ResourceUnknown
 from gateway.api_exchange import Query, shown
 from gateway.api_gateway.control import Control
+from gateway.api_gateway.history import entry_view
 from gateway.api_gateway.resources import views
 from gateway.api_gateway.targets import targets
 from gateway.plugin_view import plugin_view, usable_plugins
@@ -43,7 +44,7 @@ async def show_dashboard(control: Control, request: Request) -> Response:
             "consumers": len(control.plane.config.consumer),
             "credentials": len(engine.resources("credential")),
             "tokens": len(engine.resources("token")),
-            "changes": engine.history(limit=20) if engine.running else [],
+            "changes": [entry_view(entry) for entry in engine.history(limit=20)] if engine.running else [],
         }
     )
 

@@ -75,20 +75,29 @@ def targets(control: Control) -> Iterator[dict[str, Any]]:
     """Yield each target with its state."""
     for settings, upstream in control.plane.upstreams():
         for state in upstream.states():
-            yield {"upstream": settings.name, **state}
+            yield {"upstream": settings.name, "state": _state(state), **state}
+
+
+def _state(state: dict[str, Any]) -> str:
+    """Return in one word whether a target can be chosen, and why not."""
+    if state["draining"]:
+        return "drained" if not state["active"] else "draining"
+    if not state["healthy"]:
+        return "unhealthy"
+    return "ejected" if state["ejected"] else "available"
 
 
 def _named(control: Control, request: Request) -> tuple[str, str]:
+    """Return the upstream and the URL of the target that a path names by its host and port, or its URL."""
     upstream, target = request.path_params["upstream"], request.path_params["target"]
-    _found(control, upstream, target)
-    return upstream, target
+    return upstream, _found(control, upstream, target)["url"]
 
 
 def _found(control: Control, upstream: str, target: str) -> dict[str, Any]:
     """Return a target; raise ResourceUnknown."""
     known = [one for one in targets(control) if one["upstream"] == upstream]
     for one in known:
-        if one["url"] == target:
+        if target in (one["url"], one["url"].partition("://")[2]):
             return one
     names = ", ".join(one["url"] for one in known)
     raise ResourceUnknown(
