@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from tests.gateway.api_gateway.asking import HELLO, api_served, body_of
-from tests.harness import upstream
+from tests.harness import Recorder, upstream
 
 LOGGED: dict[str, Any] = {"plugin": [{"use": "request-log"}], "route": [HELLO]}
 
