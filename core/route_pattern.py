@@ -14,6 +14,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 from enum import IntEnum
+from functools import lru_cache
 from ipaddress import AddressValueError, IPv6Address
 from typing import NamedTuple, NoReturn
 from urllib.parse import quote, unquote_to_bytes
@@ -93,6 +94,12 @@ class Pattern:
         object.__setattr__(self, "segments", segments)
         object.__setattr__(self, "names", names)
         object.__setattr__(self, "host_keys", tuple(dict.fromkeys(map(parse_host, self.hosts))))
+
+
+@lru_cache(maxsize=1 << 16)
+def pattern_of(path: str, methods: tuple[str, ...], hosts: tuple[str, ...]) -> Pattern:
+    """Return a pattern, remembered: of many routes few change at a time. Raises RoutePatternInvalid."""
+    return Pattern(path, frozenset(methods), hosts)
 
 
 def parse_path(path: str) -> tuple[tuple[Segment, ...], tuple[str, ...]]:

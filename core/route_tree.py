@@ -43,14 +43,15 @@ class Node:
 class RouteTree:
     """Hold one root for each host that routes name and one for any host; nodes are numbered from 1."""
 
-    def __init__(self, patterns: Sequence[Pattern]) -> None:
+    def __init__(self, patterns: Sequence[Pattern], *, ordered: bool = True) -> None:
+        """Build it; without ``ordered`` only to find out whether two patterns are in conflict."""
         self.patterns = tuple(patterns)
         self.roots: dict[bytes, Node] = {}  # by host key
         for route, pattern in enumerate(self.patterns):
             for host in pattern.host_keys or (ANY_HOST,):
                 self._insert(host, route, pattern)
         self.nodes: list[Node] = []
-        for root in self.roots.values():
+        for root in self.roots.values() if ordered else ():
             self._number(root)
 
     def text(self, node: Node) -> str:

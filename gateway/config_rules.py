@@ -18,7 +18,7 @@ from typing import Any
 from core.address import ListenAddress, TargetUrl
 from core.config import Config, ServerTlsConfig
 from core.decode import ConfigProblem, did_you_mean
-from core.route_pattern import Pattern
+from core.route_pattern import pattern_of
 from core.route_tree import RouteConflict, RouteTree
 from core.upstream_config import UpstreamTlsConfig
 from gateway.plugin_view import plugin_phases
@@ -79,11 +79,11 @@ def upstreams_exist(config: Config) -> Problems:
 def routes_can_be_told_apart(config: Config) -> Problems:
     """Hold routes to patterns that can be told apart, from each other and from the gateway's own paths."""
     system = system_patterns()
-    patterns = system + [Pattern(route.path, frozenset(route.methods), route.hosts) for route in config.route]
+    patterns = system + [pattern_of(route.path, route.methods, route.hosts) for route in config.route]
     indices = list(range(-len(system), len(config.route)))  # below zero: the gateway's own
     for _ in range(MOST_CONFLICTS):
         try:
-            RouteTree(patterns)
+            RouteTree(patterns, ordered=False)
         except RouteConflict as conflict:
             del patterns[conflict.second]
             first, second = indices[conflict.first], indices.pop(conflict.second)

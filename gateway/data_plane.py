@@ -55,7 +55,7 @@ class DataPlane:
         config.server.data_dir.mkdir(parents=True, exist_ok=True)
         self.ready = False  # for /readyz: serving, and not draining
         self._closers: list[Callable[[], None]] = []
-        self._users: Counter[Upstream | Lifespan] = Counter()  # how many snapshots use each
+        self._users: Counter[Upstream | Lifespan | Plugin] = Counter()  # how many snapshots use each
         self._background: set[asyncio.Task[None]] = set()
         self._swapping = asyncio.Lock()
         self._issued: Issued = {}
@@ -197,6 +197,8 @@ class DataPlane:
                     await lifespan.startup()
                     started.append(lifespan)
             for plugin in built.plugins:
+                if self._users[plugin]:
+                    continue
                 if hasattr(plugin, "open"):
                     await plugin.open()
                 opened.append(plugin)
@@ -210,6 +212,7 @@ class DataPlane:
                 upstream.checks.start()
         self._users.update(lifespan for lifespan, _ in built.apps.values())
         self._users.update(built.upstreams.values())
+        self._users.update(built.plugins)
 
     def _discard(self, old: Built) -> None:
         """Close what an old snapshot used and no other does; nothing runs on it any more."""
@@ -221,13 +224,13 @@ class DataPlane:
         for upstream in old.upstreams.values():
             if self._released(upstream):
                 upstream.close()
-        await self._close_plugins(old.plugins)
+        await self._close_plugins([plugin for plugin in old.plugins if self._released(plugin)])
         for lifespan, app in old.apps.values():
             if self._released(lifespan):
                 await app.close(float(self.config.server.timeouts.drain))
                 await lifespan.shutdown()
 
-    def _released(self, used: Upstream | Lifespan) -> bool:
+    def _released(self, used: Upstream | Lifespan | Plugin) -> bool:
         """Note that one snapshot less uses it; tell whether that was the last."""
         self._users[used] -= 1
         if self._users[used]:

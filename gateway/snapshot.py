@@ -29,9 +29,9 @@ from core._fast.targets import Respond, Unmatched
 from core._fast.upstream import Upstream
 from core._fast.upstream_server import Server
 from core._fast.wheel import Wheel
-from core.config import Config, RespondConfig, RouteConfig
+from core.config import Config, PluginUse, RespondConfig, RouteConfig
 from core.plugin import Plugin, bind_phase, plan_arguments
-from core.route_pattern import Pattern
+from core.route_pattern import Pattern, pattern_of
 from core.site import Site
 from core.upstream_config import UpstreamConfig
 from gateway.addresses import addresses_of
@@ -40,8 +40,18 @@ from gateway.lifespan import Lifespan
 from gateway.plugin_making import make_plugin
 from gateway.tls import client_context, file_times
 
-TURN = 50  # routes whose plans are made before requests have their turn; about a millisecond
+TURN = 50  # plans that are made before requests have their turn; about a millisecond
+KEPT = 20  # plans taken over cost as much as one that is made
 SystemRoute = tuple[str, str, Target]  # name, path pattern, target
+
+
+@dataclass(frozen=True)
+class Place:
+    """Be a route's plan with the plugins made for it, to be taken over while the route stays the same."""
+
+    route: RouteConfig
+    plan: Plan
+    own: list[Plugin]
 
 
 @dataclass(kw_only=True)
@@ -49,9 +59,16 @@ class Built:
     """Hold a snapshot and what must be opened before it serves and closed after it."""
 
     snapshot: Snapshot
-    plugins: list[Plugin]
+    everywhere: list[Plugin]
+    places: dict[str, Place]  # by the route's name
+    uses: tuple[PluginUse, ...]  # what the plugins of every route were made of
     upstreams: dict[tuple[UpstreamConfig, str], Upstream]
     apps: dict[str, tuple[Lifespan, App]]
+
+    @property
+    def plugins(self) -> list[Plugin]:
+        """Return all plugins in it."""
+        return self.everywhere + [plugin for place in self.places.values() for plugin in place.own]
 
 
 @dataclass(kw_only=True)
@@ -68,7 +85,7 @@ class SnapshotBuilder:
     def patterns(self, config: Config) -> list[Pattern]:
         """Return what the router of a configuration matches, in the order of the snapshot's plans."""
         own = [Pattern(path, frozenset(), ()) for _, path, _ in self.system]
-        return own + [Pattern(route.path, frozenset(route.methods), route.hosts) for route in config.route]
+        return own + [pattern_of(route.path, route.methods, route.hosts) for route in config.route]
 
     async def build(self, config: Config, wording: Wording, router: Router, before: Built | None) -> Built:
         """Return the snapshot of a configuration; takes over from ``before`` what stayed the same.
@@ -78,24 +95,35 @@ class SnapshotBuilder:
         upstreams = self._upstreams(config, wording, before)
         by_name = {settings.name: upstream for (settings, _), upstream in upstreams.items()}
         apps = self._apps(config, before)
-        everywhere = [
-            make_plugin(use, self.site, f"plugin[{place}]") for place, use in enumerate(config.plugin)
-        ]
-        plugins = list(everywhere)
-        plans: list[Plan] = []
-        for name, _, target in self.system:
-            plans.append(self._plan(name, len(plans), target, []))
+        known: dict[str, Place] = {}
+        if before is not None and before.uses is config.plugin:
+            everywhere, known = before.everywhere, before.places
+        else:
+            everywhere = [
+                make_plugin(use, self.site, f"plugin[{place}]") for place, use in enumerate(config.plugin)
+            ]
+        places: dict[str, Place] = {}
+        plans = [self._plan(name, index, target, []) for index, (name, _, target) in enumerate(self.system)]
+        work = 0
         for number, route in enumerate(config.route):
-            if number % TURN == 0:
+            work += 1
+            if work >= TURN * KEPT:
+                work = 0
                 await asyncio.sleep(0)
+            place, target = known.get(route.name), self._kept_target(route, by_name, apps)
+            if place is not None and place.route is route and target in (None, place.plan.target):
+                places[route.name] = place
+                plans.append(place.plan.at(len(plans)))
+                continue
+            work += KEPT
             names = router.routes[len(plans)].names
             own = [
-                make_plugin(use, self.site, f"route[{number}].plugin[{place}]", route.name, names)
-                for place, use in enumerate(route.plugin)
+                make_plugin(use, self.site, f"route[{number}].plugin[{index}]", route.name, names)
+                for index, use in enumerate(route.plugin)
             ]
-            plugins += own
-            target = self._target(route, by_name, apps)
-            plans.append(self._plan(route.name, len(plans), target, everywhere + own))
+            plan = self._plan(route.name, len(plans), target or self._fixed(route), everywhere + own)
+            places[route.name] = Place(route, plan, own)
+            plans.append(plan)
         snapshot = Snapshot(
             router,
             plans,
@@ -106,18 +134,27 @@ class SnapshotBuilder:
             max_request_body=int(config.server.limits.body),
             total_timeout=float(config.server.timeouts.exchange),
         )
-        return Built(snapshot=snapshot, plugins=plugins, upstreams=upstreams, apps=apps)
+        return Built(
+            snapshot=snapshot,
+            everywhere=everywhere,
+            places=places,
+            uses=config.plugin,
+            upstreams=upstreams,
+            apps=apps,
+        )
 
     def _plan(self, name: str, index: int, target: Target, plugins: list[Plugin]) -> Plan:
         return Plan(name, index, target, self.meter(name), **plan_arguments(plugins))
 
-    def _target(
+    def _kept_target(
         self, route: RouteConfig, upstreams: dict[str, Upstream], apps: dict[str, tuple[Lifespan, App]]
-    ) -> Target:
+    ) -> Target | None:
+        """Return where a route leads; None: to a fixed answer, which is the route's own."""
         if route.upstream is not None:
             return upstreams[route.upstream]
-        if route.app is not None:
-            return apps[route.app][1]
+        return apps[route.app][1] if route.app is not None else None
+
+    def _fixed(self, route: RouteConfig) -> Target:
         assert route.respond is not None
         return Respond(route.name, _fixed_answer(route.respond))
 

@@ -32,6 +32,18 @@ cdef class Plan:
         self.hold_request = hold_request
         self.hold_response = hold_response
 
+    def at(self, int index):
+        """Return the same plan for another snapshot, at another place in it."""
+        cdef Plan other = Plan.__new__(Plan)
+        other.route, other.index, other.target, other.meter = self.route, index, self.target, self.meter
+        other.request, other.forward, other.response = self.request, self.forward, self.response
+        other.chunk, other.log = self.chunk, self.log
+        other.request_waits, other.forward_waits = self.request_waits, self.forward_waits
+        other.response_waits = self.response_waits
+        other.rewrites_bodies = self.rewrites_bodies
+        other.hold_request, other.hold_response = self.hold_request, self.hold_response
+        return other
+
 
 cdef class Snapshot:
     """Hold one immutable version of everything configurable; swapped by one assignment."""
