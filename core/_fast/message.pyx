@@ -178,6 +178,7 @@ cdef class Response:
         self.code = 0
         self.body = None
         self.problem = None
+        self.rewritten = False
         self.content_length = -1
         self.reason = NULL
         self.reason_len = 0
@@ -198,6 +199,7 @@ cdef class Response:
         self.code = other.code
         self.body = other.body
         self.problem = other.problem
+        self.rewritten = other.rewritten
         self.content_length = -1
         self.reason = NULL
         self.reason_len = 0

@@ -95,8 +95,11 @@ cdef class PhaseRunner(ExchangeState):
                 if result is not None:
                     if not isinstance(result, bytes):
                         raise TypeError(f"chunk() returns bytes or None, not {type(result).__name__}")
-                    if not self.plan.rewrites_bodies:
-                        raise TypeError("chunk() returns bytes only where the class says `rewrites_bodies = True`")
+                    if not self.plan.rewrites_bodies and (side != "response" or not self._response.rewritten):
+                        raise TypeError(
+                            "chunk() returns bytes only where the class says `rewrites_bodies = True`, or where"
+                            " the response phase has set `exchange.response.rewritten`"
+                        )
                     piece = result
             except FAILURES as error:
                 self.phase_failed(method, error)
