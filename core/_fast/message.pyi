@@ -34,4 +34,6 @@ class Response:
     @property
     def headers(self) -> Headers: ...
     @property
+    def length(self) -> int | None: ...  # bytes
+    @property
     def streams(self) -> bool: ...

@@ -221,6 +221,13 @@ cdef class Response:
         self.reason = NULL
 
     @property
+    def length(self):
+        """Give the body's length in bytes as it is now, or None where a streamed body's was not announced."""
+        if self.body is not None:
+            return PyBytes_GET_SIZE(self.body)
+        return None if self.content_length < 0 else self.content_length
+
+    @property
     def streams(self):
         """Tell whether the body streams from the target instead of being held here."""
         return self.body is None
