@@ -64,9 +64,7 @@ class Compress(Plugin):
 
         encodings: Annotated[
             tuple[Coding, ...],
-            Meta(
-                min_length=1, description="codings; of those that a client likes equally, the first is taken"
-            ),
+            Meta(min_length=1, description="codings; the first of those that a client wants most"),
         ] = ("zstd", "br", "gzip")
         min_size: Annotated[Size, Meta(description="a body that is known to be smaller stays as it is")] = (
             Size("1KiB")
