@@ -17,4 +17,5 @@ BUILT_IN: dict[str, str] = {
     "size-limit": "plugins.size_limit:SizeLimit",
     "timeout": "plugins.timeout:Timeout",
     "trace": "plugins.trace:Trace",
+    "validate": "plugins.validate:Validate",
 }

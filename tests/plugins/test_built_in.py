@@ -16,6 +16,7 @@ NEEDED: dict[str, dict[str, Any]] = {
     "cors": {"origins": ["*"]},
     "jwt": {"keys": [{"secret": "a secret of at least thirty-two bytes"}]},
     "rate-limit": {"limit": "100/minute"},
+    "validate": {"schema": {"type": "object"}},
 }
 PLAIN = {"allow": 401, "api-key": 401, "jwt": 401}
 
