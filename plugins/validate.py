@@ -20,6 +20,7 @@ from core.json_schema import Schema, Violation
 from core.openapi import Content, Description, Operation
 from core.plugin import Plugin, PluginConfig, Side
 from core.site import Site
+from core.table import END
 from core.units import Size
 
 MALFORMED = Problem(JsonMalformed.status, JsonMalformed.slug, JsonMalformed.title)
@@ -32,17 +33,16 @@ ANSWER_INVALID = Problem(502, "response-invalid", "The target's answer is not as
 JSON = "application/json"
 WITH_BODIES = frozenset({"POST", "PUT", "PATCH"})
 BODILESS = frozenset({204, 205, 304})
-BODY = object()  # key of a response's body that is kept, and its schema
 Found = tuple[str, Violation]  # the place, such as "body" or "query parameter limit"
 
 
 class Validate(Plugin):
     """Refuse requests whose JSON body or parameters break their schema; tell of responses that do.
 
-    Schemas are given here, in a file of their own, or by an OpenAPI description (3.0 or 3.1), whose operation is
-    found by the path and method that the target is asked for when the route is taken. What is wrong is listed
-    with JSON pointers; of a body larger than 4 KiB, only the first mistake. A body of the right kind that is no
-    JSON is 400, of another kind 415. Members that come twice are refused: readers do not agree about them.
+    Schemas are given here, in a file of their own, or by an OpenAPI description (3.0 or 3.1), whose
+    operation is found by path and method. What is wrong is listed with JSON pointers; of a body larger than
+    4 KiB, only the first mistake. A body of the right kind that is no JSON is 400, of another kind 415.
+    Members that come twice are refused: readers do not agree about them.
     """
 
     class Config(PluginConfig, frozen=True):
@@ -61,7 +61,7 @@ class Validate(Plugin):
         ] = None
         base: Annotated[
             str,
-            Meta(pattern=r"^(/[^/?#{}]+)*$", description='what stands before its paths, such as "/api"'),
+            Meta(pattern=r"^(/[^/?#{}]+)*" + END, description='what stands before its paths, such as "/api"'),
         ] = ""
         unknown: Annotated[
             Literal["refuse", "pass"], Meta(description="requests for what it does not describe")
@@ -75,11 +75,13 @@ class Validate(Plugin):
         ] = "off"
         max_body: Annotated[
             Size,
-            Meta(ge=1, description="size that is held of a body; a larger request is 413, a response 502"),
+            Meta(description="size that is held of a body; a larger request is 413, a response 502"),
         ] = Size("1MiB")
         max_errors: Annotated[int, Meta(ge=1, le=100, description="mistakes that an answer lists")] = 10
 
         def __post_init__(self) -> None:
+            if not self.max_body:
+                raise FieldInvalid("is too small", "give the size of the largest body", "max_body")
             for name in ("schema", "response_schema"):
                 if getattr(self, name) is not None and getattr(self, f"{name}_file") is not None:
                     raise FieldInvalid("is given twice", f"choose {name} or {name}_file", f"{name}_file")
@@ -133,6 +135,7 @@ class Validate(Plugin):
             )
             for side in ("request", "response")
         }
+        self._kept = object()  # key of a response's body that is kept, and of its schema
         self._log = site.logger
 
     # -- requests ---------------------------------------------------------------------------------
@@ -206,7 +209,7 @@ class Validate(Plugin):
 
     def response(self, exchange: Exchange) -> None:
         """Judge what the target answers by its head, and by its body where that is held."""
-        exchange.state.pop(BODY, None)  # of an answer that this one takes the place of
+        exchange.state.pop(self._kept, None)  # of an answer that this one takes the place of
         response = exchange.response
         if exchange.target_elapsed is None or response.problem is not None or response.status == 101:
             return
@@ -235,17 +238,17 @@ class Validate(Plugin):
             if response.body is not None:
                 self._report(exchange, self._found(schema, response.body))
             else:
-                exchange.state[BODY] = (schema, bytearray())
+                exchange.state[self._kept] = (schema, bytearray())
 
     def chunk(self, exchange: Exchange, side: Side, piece: bytes, last: bool) -> None:
         """Keep a response's body as it passes, and judge it at its end; one that is too large is let go."""
-        kept: tuple[Schema, bytearray] | None = exchange.state.get(BODY)
+        kept: tuple[Schema, bytearray] | None = exchange.state.get(self._kept)
         if side == "request" or kept is None:
             return
         schema, body = kept
         body += piece
         if len(body) > self._config.max_body:
-            del exchange.state[BODY]
+            del exchange.state[self._kept]
         elif last:
             self._report(exchange, self._found(schema, bytes(body)))
 
