@@ -109,10 +109,7 @@ class Description:
 
     def find(self, method: str, path: str) -> tuple[Operation, dict[str, str]] | None:
         """Return the operation and the path's parameters; None: the document knows no such operation."""
-        raw = path.encode("ascii")
-        found = self._router.match(b"", method.encode("ascii"), raw)
-        if isinstance(found, int) and method == "HEAD":
-            found = self._router.match(b"", b"GET", raw)
+        found = self._router.match(b"", method.encode("ascii"), path.encode("ascii"))
         if isinstance(found, int):
             return None
         operation, names = self._operations[found[0]]

@@ -93,7 +93,7 @@ def _reader(node: Node, place: str, resolve: Resolve) -> Read | None:
     if "object" in kinds:
         return None
     style = node.get("style", "form" if place == "query" else "simple")
-    separator = SEPARATORS.get(style)
+    separator = SEPARATORS.get(style) if isinstance(style, str) else None
     if separator is None:
         return None
     if "array" not in kinds:
