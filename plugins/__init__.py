@@ -9,6 +9,7 @@ BUILT_IN: dict[str, str] = {
     "headers": "plugins.headers:HeaderEditor",
     "ip-filter": "plugins.ip_filter:IpFilter",
     "jwt": "plugins.jwt:Jwt",
+    "mirror": "plugins.mirror:Mirror",
     "rate-limit": "plugins.rate_limit:RateLimit",
     "request-id": "plugins.request_id:RequestId",
     "request-log": "plugins.request_log:RequestLogging",
