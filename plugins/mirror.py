@@ -170,9 +170,7 @@ class Mirror(Plugin):
         assert self._client is not None
         outcome = "failed"
         try:
-            request = httpx.Request(
-                copy.method, self._url + copy.target, headers=copy.headers, content=bytes(copy.body) or None
-            )
+            request = copy_request(self._url, copy)
             async with asyncio.timeout(self._timeout):
                 response = await self._client.send(request, stream=True, auth=None)
                 try:
@@ -191,3 +189,12 @@ class Mirror(Plugin):
     def _sent(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
         self._held -= 1
+
+
+def copy_request(url: str, copy: Copy) -> httpx.Request:
+    """Return a copy as the client sends it."""
+    # NOTE: httpx would encode in its own way what stands in a path or a query; the extension is what is sent.
+    target = httpx.URL(url).raw_path.rstrip(b"/") + copy.target.encode("ascii")
+    content = bytes(copy.body) or None
+    extensions = {"target": target}
+    return httpx.Request(copy.method, url, headers=copy.headers, content=content, extensions=extensions)
