@@ -9,14 +9,17 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable
-from typing import Any, ClassVar, Self
+from decimal import Decimal
+from typing import Any
 
 import msgspec
 
-from core.decode import Decoder, FieldInvalid
-from core.describe import describe_value
 from core.errors import AgoraError
+from core.table import END
 
+POINTER = r"^(/([^~/]|~[01])*)+" + END  # to something inside of a document
+EXACT = msgspec.json.Decoder(float_hook=Decimal)
+WRITER = msgspec.json.Encoder(decimal_format="number")
 MEDIA_TYPE = re.compile(r"application/([a-z0-9!#$&^_.+-]+\+)?json")
 
 
@@ -54,9 +57,20 @@ def read_json(body: bytes) -> Any:
     return document
 
 
+def read_to_edit(body: bytes) -> Any:
+    """Read a document whose numbers are to be written as they came; raise JsonMalformed.
+
+    Of members that come twice, the last counts: what is written has it alone.
+    """
+    try:
+        return EXACT.decode(body)
+    except (ValueError, RecursionError, ArithmeticError) as error:
+        raise JsonMalformed(str(error)) from None
+
+
 def write_json(document: Any) -> bytes:
     """Return a document as it goes into a body."""
-    return msgspec.json.encode(document)
+    return WRITER.encode(document)
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> None:
@@ -68,41 +82,9 @@ def _unique(pairs: list[tuple[str, Any]]) -> None:
         seen.add(name)
 
 
-class Pointer(str):
-    """Be a JSON pointer, as in ``/order/lines/0``; the empty one is the whole document."""
-
-    __slots__ = ("tokens",)
-    noun: ClassVar[str] = "JSON pointer"
-    pattern: ClassVar[str] = r"^(/([^~/]|~[01])*)*$"
-    json_schema: ClassVar[dict[str, Any]] = {
-        "type": "string",
-        "pattern": pattern,
-        "examples": ["/order/id", "/lines/0"],
-    }
-
-    tokens: tuple[str, ...]
-
-    def __new__(cls, text: str) -> Self:
-        """Read a pointer; raise FieldInvalid."""
-        if text and (not text.startswith("/") or re.search(r"~(?![01])", text)):
-            raise FieldInvalid(
-                f"is no JSON pointer: {describe_value(text)}",
-                'write "/order/id"; in a member\'s name "~1" stands for "/" and "~0" for "~"',
-            )
-        made = super().__new__(cls, text)
-        made.tokens = tuple(unescape(token) for token in text.split("/")[1:])
-        return made
-
-    def __reduce__(self) -> tuple[type[Self], tuple[str]]:
-        """Rebuild from the text (pickle, copy)."""
-        return type(self), (str(self),)
-
-    @classmethod
-    def from_plain(cls, value: Any, decoder: Decoder) -> Self:
-        """Decode a pointer."""
-        if not isinstance(value, str):
-            raise FieldInvalid(f"must be a JSON pointer, not {describe_value(value)}")
-        return cls(value)
+def tokens_of(pointer: str) -> tuple[str, ...]:
+    """Return what a pointer names, from the root on."""
+    return tuple(unescape(token) for token in pointer.split("/")[1:])
 
 
 def pointer_to(tokens: Iterable[str | int]) -> str:

@@ -15,6 +15,7 @@ BUILT_IN: dict[str, str] = {
     "request-log": "plugins.request_log:RequestLogging",
     "retry": "plugins.retry:Retry",
     "rewrite": "plugins.rewrite:Rewrite",
+    "rewrite-json": "plugins.rewrite_json:RewriteJson",
     "size-limit": "plugins.size_limit:SizeLimit",
     "timeout": "plugins.timeout:Timeout",
     "trace": "plugins.trace:Trace",
