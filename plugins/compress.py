@@ -124,8 +124,8 @@ class Compress(Plugin):
         if side == "request":
             return None
         coder: Coder | None = exchange.state.get(self)
-        if coder is None:
-            return None
+        if coder is None or not (piece or last):
+            return None  # nothing, or another plugin keeps it back
         return coder.encode(piece) + (coder.end() if last else coder.flush())
 
     def _may_compress(self, response: Response) -> bool:

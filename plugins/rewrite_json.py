@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Annotated, Any
 
@@ -27,6 +28,7 @@ from core.units import Size
 
 BODILESS = frozenset({101, 204, 205, 304})
 SAID_OF_BYTES = (b"content-digest", b"repr-digest", b"digest", b"content-md5", b"accept-ranges")
+INDEX = re.compile(r"0|[1-9][0-9]{0,17}")
 TOO_LARGE = Problem(502, "response-too-large", "The target's answer is too large", "upstream")
 
 Pointer = Annotated[str, Meta(pattern=POINTER, title='JSON pointer such as "/order/lines/0"')]
@@ -230,7 +232,7 @@ def _below(holder: Any, token: str) -> Any:
 
 def _index(token: str, elements: list[Any]) -> int | None:
     """Return the place that a token names, which is written in one way only."""
-    if not (token.isascii() and token.isdigit()) or (token[0] == "0" and token != "0") or len(token) > 18:
+    if not INDEX.fullmatch(token):
         return None
     place = int(token)
     return place if place < len(elements) else None

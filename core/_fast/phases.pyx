@@ -89,7 +89,7 @@ cdef class PhaseRunner(ExchangeState):
     cdef bytes chunk(self, str side, bytes piece, bint last):
         """Run the chunk phases over a piece of a body; None: one failed, and that has been seen to."""
         cdef object method, result
-        for method in self.plan.chunk:
+        for method in self.plan.chunk_back if side == "response" else self.plan.chunk:
             try:
                 result = method(self, side, piece, last)
                 if result is not None:

@@ -234,3 +234,21 @@ async def test_a_response_said_to_be_rewritten_says_nothing_of_the_request() -> 
         changing = scripted(response=response, chunk=change)
         async with serving(plugged(upstream(origin), changing)) as gateway:
             assert (await gateway.ask(POST)).status == 500
+
+
+async def test_a_responses_pieces_meet_the_plugins_in_the_order_of_its_head() -> None:
+    def adding(name: bytes) -> dict[str, Any]:
+        def response(exchange: Any) -> None:
+            exchange.response.headers.add(b"x-met", name)
+
+        def chunk(exchange: Any, side: str, piece: bytes, last: bool) -> bytes:
+            return piece + name if last else piece
+
+        return scripted(response=response, chunk=chunk, rewrites_bodies=True)
+
+    async with Recorder() as origin:
+        async with serving(plugged(upstream(origin), adding(b"1"), adding(b"2"))) as gateway:
+            answer = await gateway.ask(POST)
+            assert origin.requests[0].body == b"body12"
+            assert answer.body == b"hello21"
+            assert answer.all(b"x-met") == [b"2", b"1"]
