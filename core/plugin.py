@@ -29,8 +29,8 @@ class Plugin:
     """Be the optional base of plugins; any class with a ``Config`` and phase methods will do.
 
     A phase method takes the exchange. ``accept`` and ``request`` return None to go on or a Response to
-    answer now; ``chunk(exchange, side, piece, last)`` returns None or, if ``rewrites_bodies`` is true,
-    the bytes that take the piece's place.
+    answer now; ``chunk(exchange, side, piece, last)`` returns None or, if ``rewrites_bodies`` is true or its
+    ``response`` has set ``exchange.response.rewritten``, the bytes that take the piece's place.
     """
 
     Config: ClassVar[type[PluginConfig]] = PluginConfig

@@ -287,7 +287,7 @@ cdef class AsgiSide(Downstream):
     cdef int64_t _length(self, Exchange exchange):
         """Return the Content-Length to send; -1: none. The same rule as in core/_fast/head_writer."""
         cdef Response response = exchange._response
-        if response.code == 204:
+        if response.code == 204 or response.rewritten:
             return -1
         if response.body is not None:
             return -1 if response.code == 304 else PyBytes_GET_SIZE(response.body)

@@ -276,6 +276,8 @@ cdef Framing put_response_framing(Out* out, Exchange exchange) noexcept:
             length = -1
     elif exchange.plan.rewrites_bodies:
         length = -1
+    if response.rewritten:
+        length = -1
     if length >= 0:
         put(out, b"Content-Length: ", 16)
         put_number(out, length)

@@ -20,6 +20,7 @@ cdef class Response:
     cdef const char* reason        # SAFETY: points into headers.backing
     cdef int reason_len
     cdef bint fixed                # nobody changes it any more: copies may share what it holds
+    cdef public bint rewritten     # chunk phases change this body's length: it goes out without Content-Length
     cdef public str problem        # the slug, when the answer reports a problem; else None
 
     cdef void clear(self) noexcept

@@ -23,6 +23,7 @@ class Response:
     status: int
     body: bytes | None  # None: it streams from the target
     problem: str | None  # the slug, where the answer reports a problem
+    rewritten: bool  # chunk() changes this body's length: it goes out without Content-Length
     def __init__(
         self, status: int = 200, headers: Iterable[tuple[bytes, bytes]] = (), body: bytes = b""
     ) -> None: ...
@@ -32,5 +33,7 @@ class Response:
     def refusal(status: int, slug: str, title: str, detail: str = "") -> Response: ...
     @property
     def headers(self) -> Headers: ...
+    @property
+    def length(self) -> int | None: ...  # bytes
     @property
     def streams(self) -> bool: ...

@@ -178,6 +178,7 @@ cdef class Response:
         self.code = 0
         self.body = None
         self.problem = None
+        self.rewritten = False
         self.content_length = -1
         self.reason = NULL
         self.reason_len = 0
@@ -198,6 +199,7 @@ cdef class Response:
         self.code = other.code
         self.body = other.body
         self.problem = other.problem
+        self.rewritten = other.rewritten
         self.content_length = -1
         self.reason = NULL
         self.reason_len = 0
@@ -217,6 +219,13 @@ cdef class Response:
             raise HeaderInvalid("the protocol has been switched: status 101 cannot be changed")
         self.code = value
         self.reason = NULL
+
+    @property
+    def length(self):
+        """Give the body's length in bytes as it is now, or None where a streamed body's was not announced."""
+        if self.body is not None:
+            return PyBytes_GET_SIZE(self.body)
+        return None if self.content_length < 0 else self.content_length
 
     @property
     def streams(self):

@@ -89,14 +89,17 @@ cdef class PhaseRunner(ExchangeState):
     cdef bytes chunk(self, str side, bytes piece, bint last):
         """Run the chunk phases over a piece of a body; None: one failed, and that has been seen to."""
         cdef object method, result
-        for method in self.plan.chunk:
+        for method in self.plan.chunk_back if side == "response" else self.plan.chunk:
             try:
                 result = method(self, side, piece, last)
                 if result is not None:
                     if not isinstance(result, bytes):
                         raise TypeError(f"chunk() returns bytes or None, not {type(result).__name__}")
-                    if not self.plan.rewrites_bodies:
-                        raise TypeError("chunk() returns bytes only where the class says `rewrites_bodies = True`")
+                    if not self.plan.rewrites_bodies and (side != "response" or not self._response.rewritten):
+                        raise TypeError(
+                            "chunk() returns bytes only where the class says `rewrites_bodies = True`, or where"
+                            " the response phase has set `exchange.response.rewritten`"
+                        )
                     piece = result
             except FAILURES as error:
                 self.phase_failed(method, error)

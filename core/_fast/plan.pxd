@@ -8,6 +8,7 @@ cdef class Plan:
     cdef readonly int index            # of the route in its snapshot; -1: none was found
     cdef readonly object target        # an exchange.Target
     cdef readonly tuple request, forward, response, chunk, log      # bound methods in calling order
+    cdef tuple chunk_back               # those of chunk as responses' bodies meet them
     cdef readonly tuple request_waits, forward_waits, response_waits   # of bool: is it a coroutine function
     cdef readonly bint rewrites_bodies
     cdef readonly int64_t hold_request, hold_response  # bytes of body that a plugin wants whole; 0: none does

@@ -24,6 +24,7 @@ cdef class Plan:
         self.forward = tuple(forward)
         self.response = tuple(response)
         self.chunk = tuple(chunk)
+        self.chunk_back = self.chunk[::-1]
         self.log = tuple(log)
         self.request_waits = waits_of(self.request)
         self.forward_waits = waits_of(self.forward)

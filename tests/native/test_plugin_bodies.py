@@ -201,3 +201,54 @@ async def test_a_plugin_that_waits_holds_the_body_back_and_loses_nothing() -> No
             go_on.set()
             assert (await client.response()).body == body
             assert origin.requests[0].body == body
+
+
+@pytest.mark.parametrize("rewritten", [False, True])
+async def test_only_a_response_that_is_said_to_be_rewritten_loses_its_length(rewritten: bool) -> None:
+    def response(exchange: Any) -> None:
+        exchange.response.rewritten = rewritten
+
+    def double(exchange: Any, side: str, piece: bytes, last: bool) -> bytes | None:
+        return piece * 2 if rewritten and side == "response" else None
+
+    doubling = scripted(response=response, chunk=double)
+    async with Recorder() as origin, serving(plugged(upstream(origin), doubling)) as gateway:
+        answer = await gateway.ask(POST)
+        assert answer.body == (b"hellohello" if rewritten else b"hello")
+        assert answer.header(b"content-length") == (None if rewritten else b"5")
+        assert origin.requests[0].header(b"content-length") == b"4"
+    async with serving(plugged(responding(), doubling)) as gateway:
+        assert (await gateway.ask(GET)).body == (b"hellohello" if rewritten else b"hello")
+        head = await gateway.ask(GET.replace(b"GET", b"HEAD"), to_head=True)
+        assert head.header(b"content-length") == (None if rewritten else b"5")
+
+
+async def test_a_response_said_to_be_rewritten_says_nothing_of_the_request() -> None:
+    def response(exchange: Any) -> None:
+        exchange.response.rewritten = True
+
+    def change(exchange: Any, side: str, piece: bytes, last: bool) -> bytes | None:
+        return piece * 2 if side == "request" else None
+
+    async with Recorder() as origin:
+        changing = scripted(response=response, chunk=change)
+        async with serving(plugged(upstream(origin), changing)) as gateway:
+            assert (await gateway.ask(POST)).status == 500
+
+
+async def test_a_responses_pieces_meet_the_plugins_in_the_order_of_its_head() -> None:
+    def adding(name: bytes) -> dict[str, Any]:
+        def response(exchange: Any) -> None:
+            exchange.response.headers.add(b"x-met", name)
+
+        def chunk(exchange: Any, side: str, piece: bytes, last: bool) -> bytes:
+            return piece + name if last else piece
+
+        return scripted(response=response, chunk=chunk, rewrites_bodies=True)
+
+    async with Recorder() as origin:
+        async with serving(plugged(upstream(origin), adding(b"1"), adding(b"2"))) as gateway:
+            answer = await gateway.ask(POST)
+            assert origin.requests[0].body == b"body12"
+            assert answer.body == b"hello21"
+            assert answer.all(b"x-met") == [b"2", b"1"]

@@ -15,7 +15,9 @@ NEEDED: dict[str, dict[str, Any]] = {
     "allow": {"consumers": ["alice"]},
     "cors": {"origins": ["*"]},
     "jwt": {"keys": [{"secret": "a secret of at least thirty-two bytes"}]},
+    "mirror": {"url": "http://127.0.0.1:1"},
     "rate-limit": {"limit": "100/minute"},
+    "validate": {"schema": {"type": "object"}},
 }
 PLAIN = {"allow": 401, "api-key": 401, "jwt": 401}
 

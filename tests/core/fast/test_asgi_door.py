@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 from typing import Any
 
 import pytest
@@ -312,3 +313,17 @@ async def test_a_body_that_plugins_rewrite_has_no_length(by: int, expected: byte
         await server.serve(gateway)
     assert server.body == expected
     assert b"content-length" not in server.fields
+
+
+@pytest.mark.parametrize("accepted", [b"gzip", b"identity"])
+async def test_a_body_that_is_compressed_has_no_length_and_any_other_has_its_own(accepted: bytes) -> None:
+    text = b"body" * 1000
+    app = answer(200, [(b"content-length", b"4000"), (b"content-type", b"text/plain")], text)
+    async with playing(app, route={"plugin": [{"use": "compress"}]}) as gateway:
+        server = Server()
+        await server.serve(gateway, headers=[(b"host", b"a"), (b"accept-encoding", accepted)])
+    if accepted == b"gzip":
+        assert gzip.decompress(server.body) == text
+        assert b"content-length" not in server.fields
+    else:
+        assert (server.body, server.fields[b"content-length"]) == (text, b"4000")
