@@ -1,9 +1,9 @@
 """Keep things in memory up to a number of bytes, and let go of those that nobody asks for.
 
 Eviction is S3-FIFO (Yang et al., SOSP 2023): what is new waits in a small queue; what is asked for there
-moves to the main queue, the rest leaves early, so that things asked for once do not drive out the others. What
-left early and comes back goes straight to the main queue. The rule it guards: never more bytes than the limit.
-Used by core/cache/enhanced_cache and core/cache/http_cache.
+moves to the main queue, the rest leaves early, so that things asked for once do not drive out the others.
+What left early and comes back goes straight to the main queue. The rule it guards: never more bytes than the
+limit. Used by core/cache/enhanced_cache and core/cache/http_cache.
 """
 
 from __future__ import annotations
