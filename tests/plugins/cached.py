@@ -17,7 +17,9 @@ START = 1_700_000_000.0
 def http(status: int = 200, body: bytes = b"hello", **fields: str) -> bytes:
     """Return an answer as its bytes; underscores in names stand for hyphens."""
     lines = [f"HTTP/1.1 {status} X", *(f"{name.replace('_', '-')}: {text}" for name, text in fields.items())]
-    if status not in (204, 304):
+    if status in (204, 304):
+        body = b""
+    else:
         lines.append(f"content-length: {len(body)}")
     return "\r\n".join([*lines, "", ""]).encode() + body
 
