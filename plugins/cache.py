@@ -138,9 +138,9 @@ class Cache(CacheGate, Plugin):
         """Answer from what is kept, or say why not; waits: how often the request has waited."""
         turn.key = self.cache.variant(turn.base_key, turn.headers)
         turn.entry = entry = self.cache.find(turn.key)
-        turn.forward = "uri-miss" if turn.key == turn.base_key else "vary-miss"
+        why = "uri-miss" if turn.key == turn.base_key else "vary-miss"
         if entry is not None and turn.credentials and not entry.kept.shared:
-            turn.entry, turn.forward = None, "bypass"
+            turn.entry, why = None, "bypass"
         elif entry is not None:
             now = self.cache.now()
             verdict = judge(entry.kept, turn.directives, now)
@@ -148,7 +148,8 @@ class Cache(CacheGate, Plugin):
                 verdict = Verdict.STALE
             if verdict in (Verdict.FRESH, Verdict.STALE):
                 return self._answer(entry, turn, verdict, now)
-            turn.forward = "request" if now < entry.fresh_until else "stale"
+            why = "request" if now < entry.fresh_until else "stale"
+        turn.forward = why
         if "only-if-cached" in turn.directives:
             return Response.refusal(504, "not-cached", "There is no answer in the cache")
         if waits < 2 and self._is_shared(turn):

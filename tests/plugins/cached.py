@@ -38,20 +38,20 @@ class Cached:
         self.now = START
         cache.clock = lambda: self.now
 
-    async def get(self, path: str = "/", *, method: str = "GET", body: bytes = b"", **fields: str) -> Answer:
+    async def get(self, path: str = "/", *, method: str = "GET", body: str = "", **fields: str) -> Answer:
         """Send a request; underscores in names stand for hyphens."""
         return await self.gateway.ask(
             request(path, method=method, body=body, **fields), to_head=method == "HEAD"
         )
 
 
-def request(path: str = "/", *, method: str = "GET", body: bytes = b"", **fields: str) -> bytes:
+def request(path: str = "/", *, method: str = "GET", body: str = "", **fields: str) -> bytes:
     """Return a request as its bytes."""
     given = {"host": "a", **fields}
     if body:
         given["content_length"] = str(len(body))
     lines = [f"{method} {path} HTTP/1.1", *(f"{n.replace('_', '-')}: {v}" for n, v in given.items())]
-    return "\r\n".join([*lines, "", ""]).encode() + body
+    return "\r\n".join([*lines, "", ""]).encode() + body.encode()
 
 
 def configured(*servers: Any, before: tuple[dict[str, Any], ...] = (), **options: Any) -> dict[str, Any]:

@@ -8,6 +8,10 @@ from tests.harness import Client, Origin, Recorder, responding, scripted
 from tests.plugins.cached import cached, caching, configured, date, done, http, request
 
 GOOD = http(cache_control="max-age=60", date=date(), etag='"v1"', content_type="text/plain")
+STREAMED = (
+    b"HTTP/1.1 200 X\r\ncache-control: max-age=60\r\n"
+    b"transfer-encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n"
+)
 
 
 async def test_asks_once_while_the_answer_is_good() -> None:
@@ -108,7 +112,7 @@ async def test_does_not_keep_what_is_not_for_everyone_or_not_good(answer: bytes)
         http(last_modified=date(-1000), date=date()),
         http(cache_control="no-store", cdn_cache_control="max-age=60"),
         http(204, b"", cache_control="max-age=60"),
-        b"HTTP/1.1 200 X\r\ncache-control: max-age=60\r\ntransfer-encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n",
+        STREAMED,
     ],
 )
 async def test_keeps_what_says_that_it_is_good(answer: bytes) -> None:
@@ -202,9 +206,7 @@ async def test_a_client_may_take_what_is_old() -> None:
 
 
 async def test_an_answer_that_is_too_large_is_passed_on_and_not_kept() -> None:
-    chunks = b"transfer-encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n"
-    streamed = b"HTTP/1.1 200 X\r\ncache-control: max-age=60\r\n" + chunks
-    for answer in (GOOD, streamed):
+    for answer in (GOOD, STREAMED):
         async with cached(answer, max_body=4) as (origin, served):
             for _ in range(2):
                 assert (await served.get()).body == b"hello"
@@ -227,7 +229,7 @@ async def test_an_answer_that_breaks_off_is_not_kept() -> None:
 async def test_a_request_with_a_body_passes_by() -> None:
     async with cached(GOOD) as (origin, served):
         await served.get()
-        assert done(await served.get(body=b"x")) == "fwd=bypass; fwd-status=200"
+        assert done(await served.get(body="x")) == "fwd=bypass; fwd-status=200"
         assert done(await served.get(if_match='"v1"')) == "fwd=bypass; fwd-status=200"
         assert len(origin.requests) == 3
 

@@ -146,8 +146,16 @@ async def test_a_part_of_an_old_answer_is_given_once_it_is_confirmed() -> None:
 
 @pytest.mark.parametrize(
     ("method", "status", "gone"),
-    [("POST", 200, True), ("PUT", 204, True), ("DELETE", 302, True), ("PURGE", 200, True)]
-    + [("POST", 404, False), ("POST", 500, False), ("OPTIONS", 200, False), ("HEAD", 200, False)],
+    [
+        ("POST", 200, True),
+        ("PUT", 204, True),
+        ("DELETE", 302, True),
+        ("PURGE", 200, True),
+        ("POST", 404, False),
+        ("POST", 500, False),
+        ("OPTIONS", 200, False),
+        ("HEAD", 200, False),
+    ],
 )
 async def test_an_unsafe_request_that_succeeds_lets_go_of_its_url(
     method: str, status: int, gone: bool
