@@ -87,9 +87,17 @@ cdef class PhaseRunner(ExchangeState):
         return 0
 
     cdef bytes chunk(self, str side, bytes piece, bint last):
-        """Run the chunk phases over a piece of a body; None: one failed, and that has been seen to."""
+        """Run the chunk phases over a piece of a body; None: one failed, and that has been seen to.
+
+        NOTE: those of a response run in reverse, as the response phases do: who sees the head before a plugin
+        has changed it also sees the body before.
+        """
         cdef object method, result
-        for method in self.plan.chunk:
+        cdef tuple methods = self.plan.chunk
+        cdef Py_ssize_t i, count = len(methods)
+        cdef bint backwards = side == "response"
+        for i in range(count):
+            method = methods[count - 1 - i if backwards else i]
             try:
                 result = method(self, side, piece, last)
                 if result is not None:
