@@ -46,6 +46,13 @@ class PluginUnknown(AgoraError, LookupError):
     title = "Plugin unknown"
 
 
+class CacheValueInvalid(AgoraError, TypeError):
+    """Refuse a value that a cache could not give back as it was."""
+
+    slug = "cache-value-invalid"
+    title = "Cache value invalid"
+
+
 class DataDirInUse(AgoraError):
     """Refuse to start on a data directory that another gateway holds."""
 

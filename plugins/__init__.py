@@ -3,6 +3,7 @@
 BUILT_IN: dict[str, str] = {
     "allow": "plugins.allow:Allow",
     "api-key": "plugins.api_key:ApiKey",
+    "cache": "plugins.cache:Cache",
     "circuit-breaker": "plugins.circuit_breaker:CircuitBreaker",
     "compress": "plugins.compress:Compress",
     "cors": "plugins.cors:Cors",

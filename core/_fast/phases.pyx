@@ -87,7 +87,11 @@ cdef class PhaseRunner(ExchangeState):
         return 0
 
     cdef bytes chunk(self, str side, bytes piece, bint last):
-        """Run the chunk phases over a piece of a body; None: one failed, and that has been seen to."""
+        """Run the chunk phases over a piece of a body; None: one failed, and that has been seen to.
+
+        NOTE: those of a response run in reverse, as the response phases do: who sees the head before a plugin
+        has changed it also sees the body before.
+        """
         cdef object method, result
         for method in self.plan.chunk_back if side == "response" else self.plan.chunk:
             try:

@@ -38,7 +38,7 @@ cdef class Plan:
         cdef Plan other = Plan.__new__(Plan)
         other.route, other.index, other.target, other.meter = self.route, index, self.target, self.meter
         other.request, other.forward, other.response = self.request, self.forward, self.response
-        other.chunk, other.log = self.chunk, self.log
+        other.chunk, other.chunk_back, other.log = self.chunk, self.chunk_back, self.log
         other.request_waits, other.forward_waits = self.request_waits, self.forward_waits
         other.response_waits = self.response_waits
         other.rewrites_bodies = self.rewrites_bodies

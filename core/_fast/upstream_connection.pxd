@@ -54,6 +54,7 @@ cdef class UpstreamConnection(Handler):
     cdef Py_ssize_t _head(self, bytes data, Py_ssize_t at) except -2
     cdef Py_ssize_t _body(self, const char* data, Py_ssize_t size, bint* done) except -2
     cdef int _complete(self, bint reusable) except -1
+    cdef int _release(self, bint reusable) except -1
     cdef int _fail(self, object problem) except -1
     cdef int _fired(self, int64_t now) except -1
     cdef int _arm(self, int64_t now, int64_t timeout) except -1

@@ -223,8 +223,12 @@ cdef class UpstreamConnection(Handler):
         return self.link.resume()
 
     cdef int cancel(self, Exchange exchange) except -1:
-        """Let go of the exchange; the connection is in the middle of something and of no more use."""
+        """Let go of the exchange; a connection in the middle of something is of no more use."""
         self.exchange = None
+        if self.state == RELAY and self.response_framing == NO_BODY and self.request_sent:
+            # NOTE: the answer ended with its head, which is being handed on: _take() sees to the rest.
+            self.state = LISTENING
+            return 0
         return self.link.abort()
 
     # -- the response --------------------------------------------------------------------------
@@ -244,6 +248,9 @@ cdef class UpstreamConnection(Handler):
                 if used <= 0:
                     return 0
                 at += used
+                if self.state == LISTENING:
+                    self.timer.deadline = 0
+                    return self._release(at == size and (size < FULL_READ or self.alive()))
                 if self.state != RELAY or self.exchange is not exchange:
                     continue
                 done = self.response_framing == NO_BODY or (self.response_framing == BY_LENGTH and self.left == 0)
@@ -363,11 +370,14 @@ cdef class UpstreamConnection(Handler):
         self.exchange = None
         self.state = LISTENING
         self.timer.deadline = 0
-        reusable = reusable and self.keep and self.request_sent and not self.link.closing
         exchange.end_response(self.decoder.trailers if self.response_framing == BY_CHUNKS else None)
         if not self.request_sent:
             # NOTE: what is queued of the request may never be taken.
             self.link.abort()
+        return self._release(reusable)
+
+    cdef int _release(self, bint reusable) except -1:
+        reusable = reusable and self.keep and self.request_sent and not self.link.closing
         return self.origin.release(self, reusable)
 
     cdef int _fail(self, object problem) except -1:

@@ -70,6 +70,23 @@ async def test_pieces_seen_add_up_to_the_bodies() -> None:
             assert [last for _, last in seen[side]] == [False] * (len(seen[side]) - 1) + [True]
 
 
+async def test_pieces_of_a_response_meet_the_plugins_in_the_order_of_the_response_phases() -> None:
+    def marking(mark: bytes) -> dict[str, Any]:
+        def response(exchange: Any) -> None:
+            exchange.response.headers.set(b"x-marks", exchange.response.headers.get(b"x-marks", b"") + mark)
+
+        def chunk(exchange: object, side: str, piece: bytes, last: bool) -> bytes:
+            return piece + mark if last else piece
+
+        return scripted(response=response, chunk=chunk, rewrites_bodies=True)
+
+    async with Recorder() as origin:
+        async with serving(plugged(upstream(origin), marking(b"1"), marking(b"2"))) as gateway:
+            answer = await gateway.ask(POST)
+            assert (answer.header(b"x-marks"), answer.body) == (b"21", b"hello21")
+            assert origin.requests[0].body == b"body12"
+
+
 async def test_a_plugin_that_returns_bytes_without_saying_so_is_refused() -> None:
     sneaky = scripted(chunk=lambda exchange, side, piece, last: b"x")
     async with Recorder() as origin, serving(plugged(upstream(origin), sneaky)) as gateway:
