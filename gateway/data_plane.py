@@ -157,6 +157,13 @@ class DataPlane:
             for (settings, _), upstream in self._built.upstreams.items():
                 yield settings, upstream
 
+    def plugin_names(self) -> dict[int, str]:
+        """Return the `use` of each plugin in force, by the plugin's identity."""
+        assert self._built is not None
+        placed = [(self.config.plugin, self._built.everywhere)]
+        placed += [(place.route.plugin, place.own) for place in self._built.places.values()]
+        return {id(plugin): use.use for uses, own in placed for use, plugin in zip(uses, own, strict=True)}
+
     def use_drains(self, declared: Declared) -> None:
         """Let the upstreams' targets finish and take no more, as the API says."""
         wanted = set(drained(declared))

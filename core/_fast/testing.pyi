@@ -3,6 +3,7 @@ from collections.abc import Callable, Iterable, Sequence
 from core._fast.exchange import Downstream, Exchange, Target
 from core._fast.message import Response
 from core._fast.plan import Snapshot
+from core._fast.wheel import Wheel
 
 class Recorder(Downstream):
     interim: list[tuple[int, list[tuple[bytes, bytes]]]]
@@ -47,6 +48,7 @@ def make_exchange(
     secure: bool = False,
     trusted: bool = False,
     certificate: object = None,
+    wheel: Wheel = ...,
 ) -> Exchange: ...
 def recorder_of(exchange: Exchange) -> Recorder: ...
 def begin(exchange: Exchange, snapshot: Snapshot, pieces: Iterable[bytes] = ()) -> None: ...

@@ -2,7 +2,7 @@
 
 The rule it guards: an exchange made here is filled as the native door fills it, from bytes through the
 parser; only the two ends, the client's and the target's, are stand-ins that keep what they are given.
-Called by core/testing and the benches; nothing that serves imports it.
+Called by core/testing, the benches, and gateway/trial for requests that are described.
 """
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
@@ -138,7 +138,7 @@ cdef Wheel WHEEL = Wheel(None)
 cdef Limits LIMITS = default_limits()
 
 
-cdef int parse_into(Exchange exchange, bytes head) except -1:
+cdef int parse_into(Exchange exchange, bytes head, Wheel wheel) except -1:
     """Fill a fresh exchange from the bytes of a request's head."""
     cdef Py_ssize_t used
     exchange.request.headers.backing = head
@@ -146,20 +146,21 @@ cdef int parse_into(Exchange exchange, bytes head) except -1:
                          exchange.request.headers)
     if used != PyBytes_GET_SIZE(head):
         raise ValueError(PROBLEMS[-used][2] if used < 0 else "not the whole head of one request")
-    exchange.wheel = WHEEL
+    exchange.wheel = wheel
     exchange.started = monotonic_ns()
     return 0
 
 
 def make_exchange(bytes head not None, Snapshot snapshot not None, *, bytes client=b"192.0.2.1",
-                  bytes peer=None, bint secure=False, bint trusted=False, certificate=None):
+                  bytes peer=None, bint secure=False, bint trusted=False, certificate=None,
+                  Wheel wheel=WHEEL):
     """Return an exchange whose request is parsed and routed, before any phase; ValueError says what is wrong.
 
-    What its client is sent is kept by `recorder_of`.
+    wheel: of its deadlines; by default one that only `pass_time` turns. What its client is sent is kept by `recorder_of`.
     """
     cdef Exchange exchange = Exchange.__new__(Exchange)
     cdef object answer
-    parse_into(exchange, head)
+    parse_into(exchange, head, wheel)
     exchange._client = client
     exchange._peer = client if peer is None else peer
     exchange.secure = secure
@@ -235,7 +236,7 @@ def run_repeatedly(Snapshot snapshot not None, bytes head not None, Py_ssize_t r
     cdef int64_t start = monotonic_ns()
     for _ in range(rounds):
         exchange = new_exchange()
-        parse_into(exchange, head)
+        parse_into(exchange, head, WHEEL)
         exchange.secure = exchange.trusted = False
         exchange._client = exchange._peer = client
         exchange.request_ended = True

@@ -3,22 +3,28 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import contextlib
 import time
 from collections.abc import AsyncGenerator, Iterator
+from ipaddress import ip_address
 
 import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
+from core.decode import Decoder
 from core.request_log import RequestLog, RequestLogReader, RequestQuery
 from core.request_log.query import ANY_STATUS, EXACT, parse_duration, parse_status, parse_time
 from core.request_log.reader import Page
 from core.request_log.record import json_line
-from gateway.api_exchange import LARGEST, Query, shown
+from engines.api_gateway import APIRequest
+from gateway.api_exchange import LARGEST, BodyInvalid, Query, read_object, shown
 from gateway.api_gateway.control import Control
 from gateway.api_gateway.resources import MOST
 from gateway.api_stream import Streams, last_seen
+from gateway.explanation import explain_request
+from gateway.trial import TrialInvalid, try_request
 
 DIRECTORY = "requests"  # in the data directory
 FILTERS = (*EXACT, "path", "status", "slower", "since", "until")
@@ -43,6 +49,33 @@ async def list_requests(control: Control, request: Request) -> Response:
             "damaged": page.damaged,
         }
     )
+
+
+async def send_request(control: Control, request: Request) -> Response:
+    """Send a described request through the gateway, and answer with its answer and its trace."""
+    Query(request)
+    wish = Decoder().decode(await read_object(request), APIRequest)
+    headers = list(wish.headers.items()) if isinstance(wish.headers, dict) else wish.headers
+    if wish.body and wish.body_base64:
+        raise BodyInvalid("body and body_base64 are two ways to say one thing: give one")
+    try:
+        body = base64.b64decode(wish.body_base64, validate=True) if wish.body_base64 else wish.body.encode()
+        ip_address(wish.client)
+        explained = explain_request(
+            control.plane.config, wish.method, wish.url, [f"{name}: {value}" for name, value in headers]
+        )
+    except ValueError as error:
+        raise TrialInvalid(str(error)) from None
+    trial = await try_request(
+        control.plane,
+        wish.method,
+        wish.url,
+        headers=headers,
+        body=body,
+        client=wish.client,
+        dry_run=wish.dry_run,
+    )
+    return shown({"dry_run": wish.dry_run, **msgspec.to_builtins(trial), "search": explained.steps})
 
 
 class RequestStreams:

@@ -39,6 +39,7 @@ ENDPOINTS: list[tuple[str, str, Endpoint]] = [
     ("GET", "/history", history.show_history),
     ("POST", "/rollback", history.roll_back),
     ("GET", "/requests", requests.list_requests),
+    ("POST", "/requests", requests.send_request),
 ]
 FOR_ADMINS: list[tuple[str, str, Endpoint]] = [
     ("GET", "/tokens", secrets.list_tokens),
