@@ -158,7 +158,7 @@ def head_of(method: str, url: str, headers: list[tuple[str, str]], size: int) ->
 
 
 def _traced(plane: DataPlane, index: int, steps: list[Step], target: StandIn | None) -> Snapshot:
-    """Return a copy of the snapshot in force; the methods of one plan note what they do, -1: where none is."""
+    """Return a copy of the snapshot in force; the methods of one plan (-1: of no route) note what they do."""
     serving, names = plane.snapshot, plane.plugin_names()
     tracer = _Tracer(steps, names)
 

@@ -45,14 +45,12 @@ def proxied(origin: Origin, *plugins: dict[str, Any]) -> dict[str, Any]:
 
 async def test_a_request_is_sent_and_traced() -> None:
     limit = {"use": "rate-limit", "limit": "1/day"}
-    async with Recorder() as origin, api_served(**proxied(origin, limit)) as (api, gateway):
+    async with Recorder() as origin, api_served(**proxied(origin, limit)) as (api, _):
         wish = {"method": "POST", "url": "/r/7?a=b", "headers": {"x-mine": "1"}, "body": "hello there"}
         told = (await api.post("/requests", json=wish)).json()
         [received] = origin.requests
-        assert (received.head.split(b"\r\n")[0], bytes(received.body)) == (
-            b"POST /r/7?a=b HTTP/1.1",
-            b"hello there",
-        )
+        assert received.head.startswith(b"POST /r/7?a=b HTTP/1.1\r\n")
+        assert bytes(received.body) == b"hello there"
         assert received.header(b"x-mine") == b"1"
         assert (told["route"], told["parameters"], told["target"]) == ("r", {"id": "7"}, "u")
         assert (told["response"]["status"], told["response"]["body"]) == (200, "hello")
@@ -65,12 +63,8 @@ async def test_a_request_is_sent_and_traced() -> None:
         assert told["search"]
         again = (await api.post("/requests", json=wish)).json()
         assert again["response"]["status"] == 429
-        decisions = {
-            step["plugin"]: step.get("decision", "went on")
-            for step in again["steps"]
-            if step["phase"] == "request"
-        }
-        assert decisions["rate-limit"] == "answered 429"
+        [decided] = [one for one in again["steps"] if one["plugin"] == "rate-limit" and "decision" in one]
+        assert decided["decision"] == "answered 429"
         assert len(origin.requests) == 1
 
 
@@ -81,9 +75,8 @@ async def test_a_dry_run_stops_before_the_upstream() -> None:
         assert (told["response"], told["server"], origin.requests) == (None, None, [])
         assert (told["forwarded"]["path"], told["forwarded"]["host"]) == ("/r/7", "shop.test")
         assert ["x-waited", "yes"] in told["forwarded"]["headers"]
-        waited = [
-            (step["phase"], step["waited"]) for step in told["steps"] if step["plugin"].endswith("Waiting")
-        ]
+        own = [step for step in told["steps"] if step["plugin"].endswith("Waiting")]
+        waited = [(step["phase"], step["waited"]) for step in own]
         assert waited == [("request", True), ("forward", True)]
         stopped = (await api.post("/requests", json=wish | {"url": "/r/7?teapot"})).json()
         assert (stopped["response"]["status"], stopped["forwarded"]) == (418, None)
