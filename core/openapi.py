@@ -252,7 +252,7 @@ def _as_json_schema(node: Node, left_out: Callable[[Any], bool], old: bool) -> N
             node["enum"] = [*node["enum"], None]
     required, properties = node.get("required"), node.get("properties")
     if isinstance(required, list) and isinstance(properties, dict):
-        node["required"] = [name for name in required if not left_out(properties.get(name))]
+        node["required"] = [name for name in required if not left_out(properties.get(str(name)))]
         if not node["required"]:  # draft 4 allows no empty list
             del node["required"]
     return node
