@@ -157,8 +157,9 @@ class Description:
                 raise _wrong("has no name", inside)
             parameter = read_parameter(
                 told,
+                inside,
                 lambda node: self._resolved(node, ())[0],
-                lambda tokens, inside=inside: self._schema((*inside, *tokens), self._asked),  # type: ignore[misc]
+                lambda place: self._schema(place, self._asked),
             )
             if parameter is not None:
                 found[parameter.place, parameter.name] = parameter
