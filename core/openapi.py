@@ -157,8 +157,9 @@ class Description:
                 raise _wrong("has no name", inside)
             parameter = read_parameter(
                 told,
+                inside,
                 lambda node: self._resolved(node, ())[0],
-                lambda tokens, inside=inside: self._schema((*inside, *tokens), self._asked),  # type: ignore[misc]
+                lambda place: self._schema(place, self._asked),
             )
             if parameter is not None:
                 found[parameter.place, parameter.name] = parameter
@@ -252,7 +253,7 @@ def _as_json_schema(node: Node, left_out: Callable[[Any], bool], old: bool) -> N
             node["enum"] = [*node["enum"], None]
     required, properties = node.get("required"), node.get("properties")
     if isinstance(required, list) and isinstance(properties, dict):
-        node["required"] = [name for name in required if not left_out(properties.get(name))]
+        node["required"] = [name for name in required if not left_out(properties.get(str(name)))]
         if not node["required"]:  # draft 4 allows no empty list
             del node["required"]
     return node

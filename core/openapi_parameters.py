@@ -53,30 +53,30 @@ class Parameter:
 
 
 def read_parameter(
-    node: Node, resolve: Resolve, compiled: Callable[[tuple[str, ...]], Schema]
+    node: Node, place: tuple[str, ...], resolve: Resolve, compiled: Callable[[tuple[str, ...]], Schema]
 ) -> Parameter | None:
-    """Make a parameter of its description; None: it is in a place that is not looked at.
+    """Make a parameter of its description, which stands at a place; None: it is of a kind not looked at.
 
     resolve:  follows a node's reference
-    compiled: makes the schema at a place below the node
+    compiled: makes the schema at a place
     """
-    place, name = node.get("in"), node["name"]
-    if place not in PLACES or (place == "header" and name.lower() in NOT_PARAMETERS):
+    kind, name = node.get("in"), node["name"]
+    if kind not in PLACES or (kind == "header" and name.lower() in NOT_PARAMETERS):
         return None
     schema: Schema | None = None
     read: Read | None = None
     content = node.get("content")
     document = content.get("application/json") if isinstance(content, dict) else None
     if "schema" in node:
-        read = _reader(node, place, resolve)
-        schema = compiled(("schema",)) if read else None
+        read = _reader(node, kind, resolve)
+        schema = compiled((*place, "schema")) if read else None
     elif isinstance(document, dict) and "schema" in document:
         read = _read_document
-        schema = compiled(("content", "application/json", "schema"))
+        schema = compiled((*place, "content", "application/json", "schema"))
     return Parameter(
-        cast(Place, place),
-        name.lower() if place == "header" else name,
-        place == "path" or node.get("required") is True,
+        cast(Place, kind),
+        name.lower() if kind == "header" else name,
+        kind == "path" or node.get("required") is True,
         schema,
         read or _read_document,
     )
