@@ -5,7 +5,7 @@ request that says nothing of the kind is answered here, with an answer that is g
 cache plugin is CacheGate with decisions; core/cache/store holds the answers.
 """
 
-from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
 from cpython.unicode cimport PyUnicode_AsUTF8AndSize
 from libc.stdint cimport int64_t
 from libc.string cimport memchr, memcpy
