@@ -86,7 +86,7 @@ class Breaker:
         """Return the seconds until a call may be let through."""
         if self.state is not BreakerState.OPEN:
             return 0
-        return max(0.0, self.opened_at + self.rules.open_time - now)
+        return max(0.0, self.rules.open_time - (now - self.opened_at))
 
     def _count(self, now: float, failed: bool, slow: bool) -> None:
         number = int(now * BUCKETS / self.rules.window)

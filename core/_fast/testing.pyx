@@ -156,7 +156,8 @@ def make_exchange(bytes head not None, Snapshot snapshot not None, *, bytes clie
                   Wheel wheel=WHEEL):
     """Return an exchange whose request is parsed and routed, before any phase; ValueError says what is wrong.
 
-    wheel: of its deadlines; by default one that only `pass_time` turns. What its client is sent is kept by `recorder_of`.
+    wheel: of its deadlines; by default one that only `pass_time` turns
+    What its client is sent is kept by `recorder_of`.
     """
     cdef Exchange exchange = Exchange.__new__(Exchange)
     cdef object answer
