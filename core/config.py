@@ -15,6 +15,7 @@ import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
 from core.address import ListenAddresses, Network
+from core.authentication.password import is_hash
 from core.decode import ConfigInvalid, ConfigProblem, Decoder, FieldInvalid
 from core.describe import describe_value
 from core.errors import PluginInvalid, PluginUnknown
@@ -300,7 +301,14 @@ class ConsumerConfig(Table, frozen=True):
 
     name: Annotated[Name, Meta(description="the consumer's name")]
     keys: Annotated[tuple[Secret, ...], Meta(description="keys that prove it")] = ()
+    password: Annotated[
+        Secret | None, Meta(description="argon2 hash of its password; `agora hash-password` makes one")
+    ] = None
     groups: Annotated[tuple[Name, ...], Meta(description="groups it belongs to")] = ()
+
+    def __post_init__(self) -> None:
+        if self.password is not None and not is_hash(self.password.reveal()):
+            raise FieldInvalid("is not an argon2 hash", "`agora hash-password` makes one", key="password")
 
 
 class EventLogConfig(Table, frozen=True):

@@ -22,9 +22,15 @@ def fill_consumers(directory: Consumers, consumers: tuple[ConsumerConfig, ...], 
         for item in consumers
         for number, key in enumerate(item.keys)
     }
+    passwords = {
+        item.name: (Credential(consumer=item.name, id=f"{item.name}/password"), item.password.reveal())
+        for item in consumers
+        if item.password is not None
+    }
     directory.fill(
         [Consumer(name=item.name, groups=frozenset(item.groups)) for item in consumers],
         {**issued, **written},
+        passwords,
     )
 
 

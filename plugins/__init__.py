@@ -3,6 +3,8 @@
 BUILT_IN: dict[str, str] = {
     "allow": "plugins.allow:Allow",
     "api-key": "plugins.api_key:ApiKey",
+    "authenticate": "plugins.authenticate:Authenticate",
+    "basic-auth": "plugins.basic_auth:BasicAuth",
     "cache": "plugins.cache:Cache",
     "circuit-breaker": "plugins.circuit_breaker:CircuitBreaker",
     "compress": "plugins.compress:Compress",

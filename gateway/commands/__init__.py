@@ -10,6 +10,7 @@ import typer
 from gateway.commands.check import check
 from gateway.commands.demo import demo
 from gateway.commands.explain import explain
+from gateway.commands.hash_password import hash_password
 from gateway.commands.log import log
 from gateway.commands.plugins import plugins
 from gateway.commands.requests import requests
@@ -25,6 +26,7 @@ COMMANDS: dict[str, Callable[..., Any]] = {
     "plugins": plugins,
     "schema": schema,
     "requests": requests,
+    "hash-password": hash_password,
     "demo": demo,
 }
 
