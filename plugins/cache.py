@@ -30,6 +30,7 @@ from core.cache.http_cache import http_cache
 from core.cache.turn import Turn
 from core.exchange import Exchange, Headers, Response
 from core.plugin import Plugin, PluginConfig
+from core.secret import Secret
 from core.site import Site
 from core.table import Name
 from core.units import Duration, Size
@@ -48,7 +49,7 @@ class Cache(CacheGate, Plugin):
     and Vary. What sets cookies is never kept; what was asked for with credentials, only where the answer
     allows it. An unsafe request that succeeds lets go of what is kept of its URL. Put the plugin last: what
     plugins before it do to answers is done to those from the cache too, and who they refuse gets none. Each
-    worker keeps its own answers; a reload keeps them.
+    worker keeps its own answers in memory; a reload keeps them. Redis shares them, and lets purges reach all.
     """
 
     class Config(PluginConfig, frozen=True):
@@ -87,12 +88,17 @@ class Cache(CacheGate, Plugin):
             Size, Meta(description="bytes of all that a worker keeps; the last one given counts")
         ] = Size("64MiB")
         store: Annotated[Name, Meta(description="name of the memory, which routes share")] = "default"
+        redis: Annotated[
+            Secret | None,
+            Meta(description="URL of a Redis that workers and machines share; left out: none"),
+        ] = None
         cache_status: Annotated[bool, Meta(description="tell what was done in Cache-Status (RFC 9211)")] = (
             True
         )
 
     def __init__(self, config: Config, site: Site) -> None:
-        self.cache = http_cache(site.shared, config.store, int(config.memory))
+        redis_url = None if config.redis is None else config.redis.reveal()
+        self.cache = http_cache(site.shared, config.store, int(config.memory), redis_url)
         self.rules = Rules(
             unmarked=float(config.lifetime) if config.unmarked else 0,
             heuristic=config.heuristic,
@@ -115,6 +121,14 @@ class Cache(CacheGate, Plugin):
         wording = self.name.encode() if config.cache_status else None
         super().__init__(self.cache.store.items, self.cache.now, self.counts["hit"], wording)
 
+    async def open(self) -> None:
+        """Begin to use what is shared."""
+        await self.cache.open()
+
+    async def close(self) -> None:
+        """End the use of it."""
+        await self.cache.close()
+
     # -- the request -------------------------------------------------------------------------------
 
     def decide(self, exchange: Exchange) -> Decision:
@@ -132,7 +146,18 @@ class Cache(CacheGate, Plugin):
         turn.credentials = exchange.consumer is not None or b"authorization" in request.headers
         turn.cookies = b"cookie" in request.headers
         turn.base_key = cache_key(exchange)
+        if (
+            self.cache.redis is not None
+            and self.cache.find(self.cache.variant(turn.base_key, turn.headers)) is None
+        ):
+            return self._fetch(exchange, turn)
         return self._look(exchange, turn, 0)
+
+    async def _fetch(self, exchange: Exchange, turn: Turn) -> Answer:
+        """Look into what is shared first."""
+        await self.cache.fetch(turn.base_key, turn.headers)
+        decision = self._look(exchange, turn, 0)
+        return await decision if isinstance(decision, Coroutine) else decision
 
     def _look(self, exchange: Exchange, turn: Turn, waits: int) -> Decision:
         """Answer from what is kept, or say why not; waits: how often the request has waited."""
@@ -288,8 +313,7 @@ class Cache(CacheGate, Plugin):
                 other = urljoin(url, place.decode("latin-1"))
                 if urlsplit(other).netloc == urlsplit(url).netloc:
                     concerned.add(other)
-        for one in concerned:
-            self.cache.purge_url(one)
+        self.cache.invalidate(concerned)
 
     def taken(self, turn: Turn, piece: bytes, last: bool) -> None:
         """Collect a piece of an answer's body, and keep the whole."""

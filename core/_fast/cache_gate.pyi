@@ -12,7 +12,7 @@ class ReadyAnswer(Slot):
         self,
         key: Any,
         size: int,
-        names: tuple[Any, ...],
+        names: tuple[bytes, ...],
         status: int,
         headers: Iterable[tuple[bytes, bytes]],
         body: bytes,

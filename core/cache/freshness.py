@@ -61,6 +61,11 @@ class Kept:
     while_revalidate: float  # seconds after its lifetime
     if_error: float
 
+    def useful_for(self, now: float) -> float:
+        """Return for how many seconds it is good, if only while others ask, or in the place of an error."""
+        beyond = max(self.while_revalidate, self.if_error)
+        return 0.0 if self.no_cache else self.born + self.lifetime + beyond - now
+
 
 class Verdict(Enum):
     """Say what may be done with an answer that was kept."""
@@ -189,8 +194,7 @@ def keep(said: Said, rules: Rules, *, asked: float, received: float) -> Kept:
 
 def is_useful(kept: Kept, said: Said, now: float) -> bool:
     """Tell whether the answer will be of use: it is good for a while, or the server can be asked about it."""
-    good = kept.lifetime + max(kept.while_revalidate, kept.if_error)
-    return said.validator or (not kept.no_cache and good > now - kept.born)
+    return said.validator or kept.useful_for(now) > 0
 
 
 def judge(kept: Kept, request: Directives, now: float) -> Verdict:
