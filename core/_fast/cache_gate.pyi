@@ -19,6 +19,7 @@ class ReadyAnswer(Slot):
         *,
         born: float,
         fresh_until: float,
+        for_cookies: bool = True,
     ) -> None: ...
     @property
     def born(self) -> float: ...  # seconds since 1970 at which its age was 0

@@ -45,6 +45,7 @@ class Entry(ReadyAnswer):
             body,
             born=kept.born,
             fresh_until=0.0 if kept.no_cache else kept.born + kept.lifetime,
+            for_cookies=kept.explicit,
         )
         self.url = url
         self.status = status
@@ -53,6 +54,10 @@ class Entry(ReadyAnswer):
         self.kept = kept
         self.etag = self.header(b"etag")
         self.last_modified = self.header(b"last-modified")
+
+    def is_for(self, *, credentials: bool, cookies: bool) -> bool:
+        """Tell whether a request with credentials, or with cookies, may be answered with it."""
+        return (self.kept.shared or not credentials) and (self.kept.explicit or not cookies)
 
     def header(self, name: bytes) -> bytes | None:
         """Return the first field of that name, given in small letters."""

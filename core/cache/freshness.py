@@ -58,6 +58,7 @@ class Kept:
     no_cache: bool  # never used without asking the server
     strict: bool  # what clients and operators would like of stale answers does not count
     shared: bool  # also good for requests with credentials
+    explicit: bool  # it says itself that it may be kept: also good for requests with cookies
     while_revalidate: float  # seconds after its lifetime
     if_error: float
 
@@ -155,10 +156,14 @@ def why_not_kept(
         return "set-cookie"
     if credentials and not is_shared(directives):
         return "credentials"
-    explicit = "public" in directives or explicit_lifetime(said, 0) is not None
-    if cookies and not explicit:
+    if cookies and not is_explicit(said):
         return "cookies"
-    return "" if explicit or said.status in HEURISTIC else "unmarked"
+    return "" if is_explicit(said) or said.status in HEURISTIC else "unmarked"
+
+
+def is_explicit(said: Said) -> bool:
+    """Tell whether an answer says that it may be kept, or for how long."""
+    return "public" in said.directives or explicit_lifetime(said, 0) is not None
 
 
 def is_shared(directives: Directives) -> bool:
@@ -187,6 +192,7 @@ def keep(said: Said, rules: Rules, *, asked: float, received: float) -> Kept:
         no_cache="no-cache" in directives,
         strict=strict,
         shared=is_shared(directives),
+        explicit=is_explicit(said),
         while_revalidate=meanwhile,
         if_error=if_error,
     )
