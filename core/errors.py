@@ -53,6 +53,15 @@ class CacheValueInvalid(AgoraError, TypeError):
     title = "Cache value invalid"
 
 
+class CacheUnreachable(AgoraError):
+    """Say that what caches share could not be changed."""
+
+    status = 503
+    slug = "cache-unreachable"
+    title = "Cache unreachable"
+    retry_safe = True
+
+
 class DataDirInUse(AgoraError):
     """Refuse to start on a data directory that another gateway holds."""
 

@@ -12,7 +12,7 @@ from msgspec import Meta
 from core._fast.cache_gate import CacheGate, cache_key, end_to_end, may_be_kept, public_url, replace_answer
 from core.cache.answer import answer_from
 from core.cache.conditions import CONDITIONAL, Conditions
-from core.cache.entry import Entry
+from core.cache.entry import Entry, Pairs
 from core.cache.flight import Flight, Outcome
 from core.cache.freshness import (
     ERRORS,
@@ -27,9 +27,11 @@ from core.cache.freshness import (
     why_not_kept,
 )
 from core.cache.http_cache import http_cache
+from core.cache.http_date import read_date, write_date
 from core.cache.turn import Turn
 from core.exchange import Exchange, Headers, Response
 from core.plugin import Plugin, PluginConfig
+from core.secret import Secret
 from core.site import Site
 from core.table import Name
 from core.units import Duration, Size
@@ -48,7 +50,7 @@ class Cache(CacheGate, Plugin):
     and Vary. What sets cookies is never kept; what was asked for with credentials, only where the answer
     allows it. An unsafe request that succeeds lets go of what is kept of its URL. Put the plugin last: what
     plugins before it do to answers is done to those from the cache too, and who they refuse gets none. Each
-    worker keeps its own answers; a reload keeps them.
+    worker keeps its own answers in memory; a reload keeps them. Redis shares them, and lets purges reach all.
     """
 
     class Config(PluginConfig, frozen=True):
@@ -87,12 +89,17 @@ class Cache(CacheGate, Plugin):
             Size, Meta(description="bytes of all that a worker keeps; the last one given counts")
         ] = Size("64MiB")
         store: Annotated[Name, Meta(description="name of the memory, which routes share")] = "default"
+        redis: Annotated[
+            Secret | None,
+            Meta(description="URL of a Redis that workers and machines share; left out: none"),
+        ] = None
         cache_status: Annotated[bool, Meta(description="tell what was done in Cache-Status (RFC 9211)")] = (
             True
         )
 
     def __init__(self, config: Config, site: Site) -> None:
-        self.cache = http_cache(site.shared, config.store, int(config.memory))
+        redis_url = None if config.redis is None else config.redis.reveal()
+        self.cache = http_cache(site.shared, config.store, int(config.memory), redis_url)
         self.rules = Rules(
             unmarked=float(config.lifetime) if config.unmarked else 0,
             heuristic=config.heuristic,
@@ -115,6 +122,14 @@ class Cache(CacheGate, Plugin):
         wording = self.name.encode() if config.cache_status else None
         super().__init__(self.cache.store.items, self.cache.now, self.counts["hit"], wording)
 
+    async def open(self) -> None:
+        """Begin to use what is shared."""
+        await self.cache.open()
+
+    async def close(self) -> None:
+        """End the use of it."""
+        await self.cache.close()
+
     # -- the request -------------------------------------------------------------------------------
 
     def decide(self, exchange: Exchange) -> Decision:
@@ -132,14 +147,25 @@ class Cache(CacheGate, Plugin):
         turn.credentials = exchange.consumer is not None or b"authorization" in request.headers
         turn.cookies = b"cookie" in request.headers
         turn.base_key = cache_key(exchange)
+        if (
+            self.cache.redis is not None
+            and self.cache.find(self.cache.variant(turn.base_key, turn.headers)) is None
+        ):
+            return self._fetch(exchange, turn)
         return self._look(exchange, turn, 0)
+
+    async def _fetch(self, exchange: Exchange, turn: Turn) -> Answer:
+        """Look into what is shared first."""
+        await self.cache.fetch(turn.base_key, turn.headers)
+        decision = self._look(exchange, turn, 0)
+        return await decision if isinstance(decision, Coroutine) else decision
 
     def _look(self, exchange: Exchange, turn: Turn, waits: int) -> Decision:
         """Answer from what is kept, or say why not; waits: how often the request has waited."""
         turn.key = self.cache.variant(turn.base_key, turn.headers)
         turn.entry = entry = self.cache.find(turn.key)
         why = "uri-miss" if turn.key == turn.base_key else "vary-miss"
-        if entry is not None and turn.credentials and not entry.kept.shared:
+        if entry is not None and not entry.is_for(credentials=turn.credentials, cookies=turn.cookies):
             turn.entry, why = None, "bypass"
         elif entry is not None:
             now = self.cache.now()
@@ -224,7 +250,7 @@ class Cache(CacheGate, Plugin):
         elif from_target and turn.base_key and self._collect(turn, response, now):
             said.append("stored")
         else:
-            if from_target and turn.flight is not None:
+            if from_target and turn.flight is not None and response.status not in ERRORS:
                 self.cache.note_not_kept(turn.key)
             self.cache.land(turn, Outcome.ALONE)
         if turn.collapsed is False:
@@ -236,7 +262,7 @@ class Cache(CacheGate, Plugin):
         """Answer with what is kept, if the target has confirmed it, or if it may stand in for an error."""
         response = exchange.response
         if turn.confirms and response.status == 304:
-            headers = end_to_end(response.headers)
+            headers = dated(end_to_end(response.headers), now)
             entry = self._confirmed(entry, turn, headers, now)
             self.cache.renew(entry)
             self.cache.land(turn, Outcome.KEPT if now < entry.fresh_until else Outcome.ALONE)
@@ -249,7 +275,7 @@ class Cache(CacheGate, Plugin):
         replace_answer(exchange, answer_from(entry, turn.conditions, turn.method, now, self._said(*said)))
         return True
 
-    def _confirmed(self, entry: Entry, turn: Turn, headers: list[tuple[bytes, bytes]], now: float) -> Entry:
+    def _confirmed(self, entry: Entry, turn: Turn, headers: Pairs, now: float) -> Entry:
         renewed = entry.renewed(headers, entry.kept)
         fields = Headers([*renewed.headers, *((n, v) for n, v in headers if n.lower() == b"age")])
         said = read_answer(entry.status, fields.get_all)
@@ -273,7 +299,7 @@ class Cache(CacheGate, Plugin):
         if not is_useful(kept, said, now):
             return False
         vary = {name.strip().lower() for value in headers.get_all(b"vary") for name in value.split(b",")}
-        fields = [(name, value) for name, value in end_to_end(headers) if name.lower() != b"age"]
+        fields = [(n, v) for n, v in dated(end_to_end(headers), now) if n.lower() != b"age"]
         turn.collect(response.status, fields, sorted(vary - {b""}), kept, self.max_body)
         return True
 
@@ -288,8 +314,7 @@ class Cache(CacheGate, Plugin):
                 other = urljoin(url, place.decode("latin-1"))
                 if urlsplit(other).netloc == urlsplit(url).netloc:
                     concerned.add(other)
-        for one in concerned:
-            self.cache.purge_url(one)
+        self.cache.invalidate(concerned)
 
     def taken(self, turn: Turn, piece: bytes, last: bool) -> None:
         """Collect a piece of an answer's body, and keep the whole."""
@@ -307,7 +332,14 @@ class Cache(CacheGate, Plugin):
     def ended(self, exchange: Exchange, turn: Turn) -> None:
         """Release who waits, whatever happened."""
         self.cache.turns.discard(turn)
-        self.cache.land(turn, Outcome.LEAD if exchange.status == 499 or turn.pieces else Outcome.ALONE)
+        self.cache.land(turn, Outcome.LEAD if exchange.problem == "client-gone" else Outcome.ALONE)
 
     def _said(self, *parts: str) -> bytes:
         return "; ".join((self.name, *parts)).encode() if self.tells else b""
+
+
+def dated(fields: Pairs, now: float) -> Pairs:
+    """Return an answer's fields with a date, if only that of its coming (RFC 9110 section 6.6.1)."""
+    if any(name.lower() == b"date" and read_date(value) is not None for name, value in fields):
+        return fields
+    return [*((name, value) for name, value in fields if name.lower() != b"date"), (b"date", write_date(now))]

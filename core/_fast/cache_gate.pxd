@@ -12,6 +12,7 @@ cdef class ReadyAnswer(Slot):
     cdef bytes wording             # how its Cache-Status begins
     cdef readonly double born      # seconds since 1970 at which its age was 0
     cdef readonly double fresh_until
+    cdef bint for_cookies          # also good for requests with cookies
 
     cdef Response at(self, double now, bytes wording)
 

@@ -12,13 +12,14 @@ class ReadyAnswer(Slot):
         self,
         key: Any,
         size: int,
-        names: tuple[Any, ...],
+        names: tuple[bytes, ...],
         status: int,
         headers: Iterable[tuple[bytes, bytes]],
         body: bytes,
         *,
         born: float,
         fresh_until: float,
+        for_cookies: bool = True,
     ) -> None: ...
     @property
     def born(self) -> float: ...  # seconds since 1970 at which its age was 0

@@ -13,7 +13,7 @@ from libc.string cimport memchr, memcpy
 from core._fast.exchange cimport Exchange
 from core._fast.head cimport M_GET, M_HEAD, Head
 from core._fast.headers cimport (
-    FIELD_FRAMING, FIELD_HOP_BY_HOP, H_AUTHORIZATION, H_CACHE_CONTROL, H_IF_RANGE, H_PRAGMA, H_RANGE, Headers,
+    FIELD_FRAMING, FIELD_HOP_BY_HOP, H_AUTHORIZATION, H_CACHE_CONTROL, H_COOKIE, H_IF_RANGE, H_PRAGMA, H_RANGE, Headers,
 )
 from core._fast.message cimport Response
 
@@ -25,12 +25,13 @@ cdef class ReadyAnswer(Slot):
     """
 
     def __init__(self, key, Py_ssize_t size, tuple names, int status, headers, bytes body not None, *,
-                 double born, double fresh_until):
+                 double born, double fresh_until, bint for_cookies=True):
         super().__init__(key, size, names)
         self.base = Response(status, headers, body)
         self.base.fixed = True
         self.born = born
         self.fresh_until = fresh_until
+        self.for_cookies = for_cookies
         self.second = -1
 
     cdef Response at(self, double now, bytes wording):
@@ -93,7 +94,9 @@ cdef class CacheGate:
             if item is not None and isinstance(item, ReadyAnswer):
                 found = item
                 now = self.clock()
-                if now < found.fresh_until:
+                if now < found.fresh_until and (
+                    found.for_cookies or exchange.request.headers.find_id(H_COOKIE) is NULL
+                ):
                     found.touch()
                     self.hits.add()
                     return found.at(now, self.wording)

@@ -18,7 +18,6 @@ OVERHEAD = 1500  # bytes that an entry costs besides its head and body, about
 TAGS = re.compile(rb"[^\s,]+")
 NOT_RENEWED = frozenset({b"content-length", b"content-encoding", b"content-range", b"content-type", b"age"})
 Pairs = list[tuple[bytes, bytes]]
-Name = tuple[str, bytes]
 
 
 class Image(msgspec.Struct, array_like=True, frozen=True):
@@ -35,7 +34,7 @@ class Entry(ReadyAnswer):
     """Hold a status, headers, a body, and what decides about their use."""
 
     def __init__(self, key: bytes, url: bytes, status: int, headers: Pairs, body: bytes, kept: Kept) -> None:
-        names: list[Name] = [("url", url), *(("tag", tag) for tag in tags_of(headers))]
+        names = [url_name(url), *map(tag_name, tags_of(headers))]
         size = OVERHEAD + len(key) + len(url) + len(body) + sum(len(n) + len(v) + 32 for n, v in headers)
         super().__init__(
             key,
@@ -46,6 +45,7 @@ class Entry(ReadyAnswer):
             body,
             born=kept.born,
             fresh_until=0.0 if kept.no_cache else kept.born + kept.lifetime,
+            for_cookies=kept.explicit,
         )
         self.url = url
         self.status = status
@@ -54,6 +54,10 @@ class Entry(ReadyAnswer):
         self.kept = kept
         self.etag = self.header(b"etag")
         self.last_modified = self.header(b"last-modified")
+
+    def is_for(self, *, credentials: bool, cookies: bool) -> bool:
+        """Tell whether a request with credentials, or with cookies, may be answered with it."""
+        return (self.kept.shared or not credentials) and (self.kept.explicit or not cookies)
 
     def header(self, name: bytes) -> bytes | None:
         """Return the first field of that name, given in small letters."""
@@ -75,6 +79,16 @@ class Entry(ReadyAnswer):
         """Return the entry that was encoded; raise msgspec.MsgspecError."""
         image: Any = msgspec.msgpack.decode(data, type=Image)
         return cls(key, image.url, image.status, image.headers, image.body, image.kept)
+
+
+def url_name(url: bytes) -> bytes:
+    """Return the name under which the answers to a URL are found."""
+    return b"url:" + url
+
+
+def tag_name(tag: bytes) -> bytes:
+    """Return the name under which the answers with a tag are found."""
+    return b"tag:" + tag
 
 
 def tags_of(headers: Pairs) -> list[bytes]:

@@ -58,8 +58,14 @@ class Kept:
     no_cache: bool  # never used without asking the server
     strict: bool  # what clients and operators would like of stale answers does not count
     shared: bool  # also good for requests with credentials
+    explicit: bool  # it says itself that it may be kept: also good for requests with cookies
     while_revalidate: float  # seconds after its lifetime
     if_error: float
+
+    def useful_for(self, now: float) -> float:
+        """Return for how many seconds it is good, if only while others ask, or in the place of an error."""
+        beyond = max(self.while_revalidate, self.if_error)
+        return 0.0 if self.no_cache else self.born + self.lifetime + beyond - now
 
 
 class Verdict(Enum):
@@ -150,10 +156,14 @@ def why_not_kept(
         return "set-cookie"
     if credentials and not is_shared(directives):
         return "credentials"
-    explicit = "public" in directives or explicit_lifetime(said, 0) is not None
-    if cookies and not explicit:
+    if cookies and not is_explicit(said):
         return "cookies"
-    return "" if explicit or said.status in HEURISTIC else "unmarked"
+    return "" if is_explicit(said) or said.status in HEURISTIC else "unmarked"
+
+
+def is_explicit(said: Said) -> bool:
+    """Tell whether an answer says that it may be kept, or for how long."""
+    return "public" in said.directives or explicit_lifetime(said, 0) is not None
 
 
 def is_shared(directives: Directives) -> bool:
@@ -182,6 +192,7 @@ def keep(said: Said, rules: Rules, *, asked: float, received: float) -> Kept:
         no_cache="no-cache" in directives,
         strict=strict,
         shared=is_shared(directives),
+        explicit=is_explicit(said),
         while_revalidate=meanwhile,
         if_error=if_error,
     )
@@ -189,8 +200,7 @@ def keep(said: Said, rules: Rules, *, asked: float, received: float) -> Kept:
 
 def is_useful(kept: Kept, said: Said, now: float) -> bool:
     """Tell whether the answer will be of use: it is good for a while, or the server can be asked about it."""
-    good = kept.lifetime + max(kept.while_revalidate, kept.if_error)
-    return said.validator or (not kept.no_cache and good > now - kept.born)
+    return said.validator or kept.useful_for(now) > 0
 
 
 def judge(kept: Kept, request: Directives, now: float) -> Verdict:

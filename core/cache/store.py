@@ -9,7 +9,7 @@ limit. Used by core/cache/enhanced_cache and core/cache/http_cache.
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Hashable, Iterable, Iterator
+from collections.abc import Hashable, Iterable
 from typing import Generic, TypeVar
 
 from core._fast.cache_slot import Slot
@@ -36,7 +36,7 @@ class Store(Generic[S]):
         self._main: OrderedDict[Hashable, S] = OrderedDict()
         self._ghosts: OrderedDict[Hashable, None] = OrderedDict()
         self._small_used = 0
-        self._named: dict[Hashable, set[Hashable]] = {}
+        self._named: dict[bytes, set[Hashable]] = {}
 
     def __len__(self) -> int:
         return len(self.items)
@@ -88,13 +88,13 @@ class Store(Generic[S]):
         """Let go of slots; return how many there were."""
         return sum(self.drop(key) is not None for key in list(keys))
 
-    def keys_named(self, name: Hashable) -> frozenset[Hashable]:
+    def keys_named(self, name: bytes) -> frozenset[Hashable]:
         """Return the keys of the slots that have a name."""
         return frozenset(self._named.get(name, ()))
 
-    def names(self) -> Iterator[Hashable]:
-        """Yield every name that a slot has."""
-        yield from self._named
+    def names_from(self, prefix: bytes) -> set[bytes]:
+        """Return the names of slots that begin so; it looks at all of them."""
+        return {name for name in self._named if name.startswith(prefix)}
 
     def clear(self) -> int:
         """Let go of everything; return how many slots there were."""

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING
 
 from core.cache.cache_control import Directives
 from core.cache.conditions import Conditions
-from core.cache.entry import Entry, Pairs, tags_of
+from core.cache.entry import Entry, Pairs, tag_name, tags_of, url_name
 from core.cache.flight import Flight
 from core.cache.freshness import Kept
+from core.cache.redis_store import Kind
 from core.exchange import Headers
 
 if TYPE_CHECKING:
@@ -61,9 +62,12 @@ class Turn:
         self.pieces.append(piece)
         return True
 
-    def may_have(self, tag: bytes) -> bool:
-        """Tell whether its answer has a tag; True also where that cannot be known yet."""
-        return self.pieces is None or tag in tags_of(self.answered)
+    def concerned(self, kind: Kind, what: bytes) -> bool:
+        """Tell whether its answer is to go in a purge; True also where that cannot be known yet."""
+        if kind == "all" or (what.startswith(b"tag:") and self.pieces is None):
+            return True
+        names = [url_name(self.url), *map(tag_name, tags_of(self.answered))]
+        return what in names if kind == "name" else any(name.startswith(what) for name in names)
 
 
 NO_HEADERS = Headers()

@@ -66,7 +66,7 @@ def configured(*servers: Any, before: tuple[dict[str, Any], ...] = (), **options
 async def caching(config: dict[str, Any]) -> AsyncIterator[Cached]:
     """Serve a configuration with one cache."""
     async with serving(config) as gateway:
-        (cache,) = http_caches(gateway.plane.site.shared).values()
+        (cache,) = http_caches(gateway.plane.site.shared)
         yield Cached(gateway, cache)
 
 

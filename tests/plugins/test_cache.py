@@ -153,6 +153,24 @@ async def test_what_anyone_gets_is_not_given_to_who_has_credentials() -> None:
         assert len(origin.requests) == 2
 
 
+async def test_what_was_only_guessed_to_be_good_is_not_for_who_has_cookies() -> None:
+    async with cached(http(last_modified=date(-1000), date=date())) as (origin, served):
+        assert "stored" not in done(await served.get(cookie="a=b"))
+        await served.get()
+        assert done(await served.get()) == "hit"
+        assert done(await served.get(cookie="a=b")) == "fwd=bypass; fwd-status=200"
+        origin.answer = GOOD
+        await served.get("/good", cookie="a=b")
+        assert done(await served.get("/good", cookie="c=d")) == "hit"
+
+
+async def test_an_answer_without_a_date_gets_that_of_its_coming() -> None:
+    async with cached(http(cache_control="max-age=60")) as (_, served):
+        await served.get()
+        served.now += 5
+        assert (await served.get()).header(b"date") == date().encode()
+
+
 async def test_who_speaks_for_a_consumer_has_credentials() -> None:
     def authenticate(exchange: object) -> None:
         exchange.consumer = "alice"  # type: ignore[attr-defined]

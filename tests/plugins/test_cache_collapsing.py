@@ -233,6 +233,16 @@ async def test_an_old_answer_stands_in_for_an_error(status: int) -> None:
         assert (await served.get()).status == status
 
 
+async def test_an_error_that_is_passed_on_leaves_the_old_answer() -> None:
+    async with cached(http(cache_control="max-age=60", etag='"v1"')) as (origin, served):
+        await served.get()
+        served.now += 60
+        origin.answer = http(503)
+        assert (await served.get()).status == 503
+        origin.answer = http(304)
+        assert done(await served.get()) == "fwd=stale; fwd-status=304"
+
+
 async def test_an_old_answer_stands_in_where_the_target_cannot_be_reached() -> None:
     async with cached(GOOD, stale_if_error="1h") as (_, served):
         await served.get()

@@ -198,23 +198,24 @@ async def test_purges_by_url_prefix_and_tag() -> None:
     async with Origin(script) as origin, caching(configured(origin)) as served:
 
         async def refill() -> None:
-            served.cache.purge_all()
+            await served.cache.purge()
             for path in ("/a", "/a?x", "/ab", "/b"):
                 await served.get(path)
 
-        for purge, argument, gone in (
-            (served.cache.purge_url, "http://a/a", {"/a"}),
-            (served.cache.purge_url, "http://a/c", set()),
-            (served.cache.purge_prefix, "http://a/a", {"/a", "/a?x", "/ab"}),
-            (served.cache.purge_prefix, "https://", set()),
-            (served.cache.purge_tag, "blue", {"/a", "/b"}),
-            (served.cache.purge_tag, "of", {"/a", "/a?x", "/ab", "/b"}),
-            (served.cache.purge_tag, "unknown", set()),
-        ):
+        wanted: list[tuple[dict[str, str], set[str]]] = [
+            ({"url": "http://a/a"}, {"/a"}),
+            ({"url": "http://a/c"}, set()),
+            ({"prefix": "http://a/a"}, {"/a", "/a?x", "/ab"}),
+            ({"prefix": "https://"}, set()),
+            ({"tag": "blue"}, {"/a", "/b"}),
+            ({"tag": "of"}, {"/a", "/a?x", "/ab", "/b"}),
+            ({"tag": "unknown"}, set()),
+            ({}, {"/a", "/a?x", "/ab", "/b"}),
+        ]
+        for purge, gone in wanted:
             await refill()
-            assert purge(argument) == len(gone)
+            assert await served.cache.purge(**purge) == len(gone)
             assert {path for path, there in (await held(served)).items() if not there} == gone
-        assert served.cache.purge_all() == 4
 
 
 async def test_a_purge_by_url_goes_by_what_clients_ask_for() -> None:
@@ -222,18 +223,17 @@ async def test_a_purge_by_url_goes_by_what_clients_ask_for() -> None:
     async with Recorder(TAGGED) as origin, caching(configured(origin, before=(rewriting,))) as served:
         await served.get("/a?x=1")
         assert origin.requests[0].target == b"/v2/a?x=1"
-        assert served.cache.purge_url("http://a/a?x=1") == 1
+        assert await served.cache.purge(url="http://a/a?x=1") == 1
 
 
-@pytest.mark.parametrize("purge", ["purge_url", "purge_prefix", "purge_tag", "purge_all"])
-async def test_what_was_asked_for_before_a_purge_is_not_kept_after_it(purge: str) -> None:
+@pytest.mark.parametrize("purge", [{"url": "http://a/"}, {"prefix": "http://"}, {"tag": "red"}, {}])
+async def test_what_was_asked_for_before_a_purge_is_not_kept_after_it(purge: dict[str, str]) -> None:
     async def script(client: Client) -> None:
         while True:
             await client.request()
-            getattr(served.cache, purge)(*arguments)
+            await served.cache.purge(**purge)
             client.send(http(cache_control="max-age=60", cache_tag="red"))
 
-    arguments = {"purge_url": ["http://a/"], "purge_prefix": ["http://"], "purge_tag": ["red"]}.get(purge, [])
     async with Origin(script) as origin, caching(configured(origin)) as served:
         await served.get()
         assert len(served.cache.store) == 0

@@ -131,7 +131,14 @@ def test_decides_as_the_oracle(
 
 
 def kept(**parts: Any) -> Kept:
-    plain = {"born": NOW, "lifetime": 10.0, "no_cache": False, "strict": False, "shared": False}
+    plain = {
+        "born": NOW,
+        "lifetime": 10.0,
+        "no_cache": False,
+        "strict": False,
+        "shared": False,
+        "explicit": True,
+    }
     return Kept(**{**plain, "while_revalidate": 0.0, "if_error": 0.0, **parts})
 
 
