@@ -12,8 +12,9 @@ import logging
 import operator
 import os
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Coroutine, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 from core._fast.client import ClientConnection
 from core._fast.door import Door
@@ -24,7 +25,9 @@ from core._fast.reactor import Reactor
 from core._fast.router import Router
 from core._fast.upstream import Upstream
 from core._fast.wheel import Wheel
+from core.cache.http_cache import HttpCache, http_caches
 from core.config import Config, ServerConfig
+from core.errors import CacheUnreachable
 from core.plugin import Plugin
 from core.site import Site
 from core.upstream_config import UpstreamConfig
@@ -164,6 +167,12 @@ class DataPlane:
         placed += [(place.route.plugin, place.own) for place in self._built.places.values()]
         return {id(plugin): use.use for uses, own in placed for use, plugin in zip(uses, own, strict=True)}
 
+    def purge(self, wanted: Mapping[str, str]) -> None:
+        """Let go of answers that are cached, by `url`, `prefix` or `tag`, in one `store` or in all."""
+        for cache in http_caches(self.site.shared):
+            if wanted.get("store", cache.name) == cache.name:
+                self._in_background(purge_cache(cache, wanted))
+
     def use_drains(self, declared: Declared) -> None:
         """Let the upstreams' targets finish and take no more, as the API says."""
         wanted = set(drained(declared))
@@ -223,7 +232,10 @@ class DataPlane:
 
     def _discard(self, old: Built) -> None:
         """Close what an old snapshot used and no other does; nothing runs on it any more."""
-        task = asyncio.get_running_loop().create_task(self._close(old))
+        self._in_background(self._close(old))
+
+    def _in_background(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
         self._background.add(task)
         task.add_done_callback(self._background.discard)
 
@@ -287,6 +299,14 @@ class DataPlane:
             max_connections=limits.connections,
             max_per_address=limits.connections_per_address,
         )
+
+
+async def purge_cache(cache: HttpCache, wanted: Mapping[str, str]) -> None:
+    """Let go of answers of one cache."""
+    try:
+        await cache.purge(url=wanted.get("url"), prefix=wanted.get("prefix"), tag=wanted.get("tag"))
+    except CacheUnreachable as error:
+        log.warning("the cache %s is purged in this worker, not in Redis: %s", cache.name, error)
 
 
 def worker_count(server: ServerConfig) -> int:

@@ -92,6 +92,10 @@ class DeclaredConfig:
         """Put the keys in force that were issued, and no others."""
         self._plane.use_credentials(declared)
 
+    def purge(self, wanted: Document) -> None:
+        """Let go of cached answers in this worker; what it shares by Redis goes there too."""
+        self._plane.purge(wanted)
+
     async def install(self, declared: Declared) -> None:
         """Put resources in force beside the file's; leave out those that do not fit."""
         self._declared = declared

@@ -38,6 +38,7 @@ from engines.api_gateway.route import APIRoute, route_of
 log = logging.getLogger("agora.control")
 AT_ONCE = 500  # resources of the file in one event
 PAGE = 1000
+NOT_ROLLED_BACK = ("token", "credential", "purge")
 OWNED = {"consumer": "credential", "upstream": "drain"}  # whose documents name what they belong to
 Decide = Callable[[ControlState], list[Change]]
 
@@ -242,7 +243,7 @@ class AdvancedAPIGateway:
         then = documents(self.state_at(position).declared.values())
         now = documents(state.declared.values())
         # SAFETY: a secret that was revoked may be known to whoever should not have it.
-        return [change for change in differences(now, then) if change.kind not in ("token", "credential")]
+        return [change for change in differences(now, then) if change.kind not in NOT_ROLLED_BACK]
 
     # -- changes ---------------------------------------------------------------------------------------------
 
@@ -335,6 +336,9 @@ class AdvancedAPIGateway:
         before = self._state.version
         for entry in self._entries(before + 1):
             self._state.apply(entry)
+            for change in entry.changes if self._tasks else ():
+                if change.kind == "purge" and change.document is not None:
+                    self._running_host().purge(change.document)
         if self._state.version != before:
             self._access = Access(self._state.of_kind("token"))
             self._running_host().admit(self._state.declared)

@@ -23,6 +23,9 @@ class Host(Protocol):
     def admit(self, declared: Mapping[Key, Resource]) -> None:
         """Put credentials in force, at once."""
 
+    def purge(self, wanted: Document) -> None:
+        """Let go of cached answers: those to a URL, to all that begin with a prefix, with a tag, or all."""
+
     async def install(self, declared: Mapping[Key, Resource]) -> None:
         """Put resources in force beside the file's; those that do not fit any more are left out and told."""
 

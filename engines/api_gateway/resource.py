@@ -10,8 +10,8 @@ from typing import Any, Literal, NamedTuple
 
 import msgspec
 
-Kind = Literal["route", "upstream", "consumer", "credential", "token", "drain"]
-KINDS: tuple[Kind, ...] = ("upstream", "route", "consumer", "credential", "token", "drain")
+Kind = Literal["route", "upstream", "consumer", "credential", "token", "drain", "purge"]
+KINDS: tuple[Kind, ...] = ("upstream", "route", "consumer", "credential", "token", "drain", "purge")
 Document = dict[str, Any]
 
 

@@ -10,7 +10,7 @@ from core.errors import AgoraError
 from engines.api_gateway import Role
 from gateway.access import Guard
 from gateway.api_exchange import Handler, refused
-from gateway.api_gateway import history, overview, requests, secrets, targets
+from gateway.api_gateway import caches, history, overview, requests, secrets, targets
 from gateway.api_gateway.control import Control, Endpoint
 from gateway.api_gateway.resources import Resources
 from gateway.api_stream import Streams
@@ -36,6 +36,8 @@ ENDPOINTS: list[tuple[str, str, Endpoint]] = [
     ("GET", "/credentials/{name}", CREDENTIAL.show),
     ("DELETE", "/credentials/{name}", CREDENTIAL.remove),
     ("POST", "/credentials/{name}/rotate", secrets.rotate_credential),
+    ("GET", "/caches", caches.list_caches),
+    ("POST", "/caches/purge", caches.purge),
     ("GET", "/history", history.show_history),
     ("POST", "/rollback", history.roll_back),
     ("GET", "/requests", requests.list_requests),

@@ -10,11 +10,9 @@ from typing import Any
 import pytest
 
 from core.errors import CacheUnreachable
-from tests.core.cache.redis_server import RedisServer, needs_redis, redis_server
+from tests.core.cache.redis_server import RedisServer, redis_server
 from tests.harness import PATIENCE, Recorder, eventually
 from tests.plugins.cached import Cached, caching, configured, done, http
-
-pytestmark = needs_redis
 
 VARIED = http(cache_control="max-age=60", vary="accept", etag='"v1"', cache_tag="red")
 MISS = "fwd=uri-miss; fwd-status=200; stored"

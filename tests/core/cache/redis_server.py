@@ -8,12 +8,9 @@ import shutil
 import tempfile
 from collections.abc import AsyncIterator
 
-import pytest
-
 from tests.harness import PATIENCE, free_port
 
 SERVER = shutil.which("redis-server")
-needs_redis = pytest.mark.skipif(SERVER is None, reason="there is no redis-server")
 
 
 class RedisServer:
@@ -27,7 +24,7 @@ class RedisServer:
 
     async def start(self) -> None:
         """Start it, and wait until it answers."""
-        assert SERVER is not None
+        assert SERVER is not None, "install redis-server"
         options = ["--port", str(self.port), "--bind", "127.0.0.1", "--save", "", "--dir", self._folder]
         self._process = await asyncio.create_subprocess_exec(
             SERVER, *options, stdout=asyncio.subprocess.DEVNULL

@@ -247,6 +247,8 @@ async def everything(market: Market, users: list[str]) -> tuple[list[Any], dict[
     portfolios = [await market.get(f"/users/{user}/portfolio", position) for user in users]
     states: dict[str, pure.State] = {}
     for event in log.read_all(0, limit=100_000).events:
+        if event.stream.startswith("$"):
+            continue  # the gateway's own
         state = states.setdefault(event.stream, pure.initial(event.stream))
         states[event.stream] = pure.evolve(state, pure.decode_event(event.data))
     held = states["market-m"]
