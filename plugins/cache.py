@@ -93,13 +93,18 @@ class Cache(CacheGate, Plugin):
             Secret | None,
             Meta(description="URL of a Redis that workers and machines share; left out: none"),
         ] = None
+        redis_timeout: Annotated[
+            Duration, Meta(description="how long Redis may take; what takes longer is not there")
+        ] = Duration("250ms")
         cache_status: Annotated[bool, Meta(description="tell what was done in Cache-Status (RFC 9211)")] = (
             True
         )
 
     def __init__(self, config: Config, site: Site) -> None:
         redis_url = None if config.redis is None else config.redis.reveal()
-        self.cache = http_cache(site.shared, config.store, int(config.memory), redis_url)
+        self.cache = http_cache(
+            site.shared, config.store, int(config.memory), redis_url, float(config.redis_timeout)
+        )
         self.rules = Rules(
             unmarked=float(config.lifetime) if config.unmarked else 0,
             heuristic=config.heuristic,
@@ -264,7 +269,6 @@ class Cache(CacheGate, Plugin):
         if turn.confirms and response.status == 304:
             headers = dated(end_to_end(response.headers), now)
             entry = self._confirmed(entry, turn, headers, now)
-            self.cache.renew(entry)
             self.cache.land(turn, Outcome.KEPT if now < entry.fresh_until else Outcome.ALONE)
         elif response.status in ERRORS and stands_in(entry.kept, turn.directives, now):
             said.append("detail=stale-if-error")
@@ -279,7 +283,12 @@ class Cache(CacheGate, Plugin):
         renewed = entry.renewed(headers, entry.kept)
         fields = Headers([*renewed.headers, *((n, v) for n, v in headers if n.lower() == b"age")])
         said = read_answer(entry.status, fields.get_all)
-        return renewed.renewed([], keep(said, self.rules, asked=turn.asked, received=now))
+        renewed = renewed.renewed([], keep(said, self.rules, asked=turn.asked, received=now))
+        if why_not_kept("GET", {}, said):
+            self.cache.invalidate([entry.url.decode("latin-1")])
+        else:
+            self.cache.renew(renewed)
+        return renewed
 
     def _collect(self, turn: Turn, response: Response, now: float) -> bool:
         """Begin to collect the answer, if it may be kept; tell so."""

@@ -13,7 +13,7 @@ from typing import Any, Self
 import msgspec
 
 from core._fast.cache_slot import Slot
-from core.cache.redis_store import Kind, RedisStore
+from core.cache.redis_store import PATIENCE, Kind, RedisStore
 from core.cache.store import Store
 from core.errors import CacheValueInvalid
 
@@ -45,6 +45,7 @@ class EnhancedCache:
     max_bytes:   of all values in memory with what they cost besides; the least useful leave first
     default_ttl: seconds that a value is kept where `set` does not say
     redis_url:   of a Redis that other processes share; None: memory alone, each process its own
+    patience:    seconds that Redis may take; what takes longer is not there
     space:       what tells values in Redis from those of others
     clock:       seconds, never going back
 
@@ -58,6 +59,7 @@ class EnhancedCache:
         max_bytes: int = MAX_BYTES,
         default_ttl: float = TTL,
         redis_url: str | None = None,
+        patience: float = PATIENCE,
         space: str = "agora:cache",
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -65,6 +67,7 @@ class EnhancedCache:
         self.hits = self.misses = 0
         self._clock = clock
         self._redis_url = redis_url
+        self._patience = patience
         self._space = space
         self._store: Store[_Value] = Store(max_bytes)
         self._redis: RedisStore | None = None
@@ -74,7 +77,7 @@ class EnhancedCache:
         """Begin to share values by Redis, if a URL is given here or was before; memory works without this."""
         url = redis_url or self._redis_url
         if url is not None and self._redis is None:
-            self._redis = RedisStore(url, self._space, self._forget)
+            self._redis = RedisStore(url, self._space, self._forget, patience=self._patience)
             await self._redis.open()
         return self
 

@@ -16,7 +16,9 @@ from core.cache.freshness import Kept
 
 OVERHEAD = 1500  # bytes that an entry costs besides its head and body, about
 TAGS = re.compile(rb"[^\s,]+")
-NOT_RENEWED = frozenset({b"content-length", b"content-encoding", b"content-range", b"content-type", b"age"})
+NOT_RENEWED = frozenset(
+    {b"content-length", b"content-encoding", b"content-range", b"content-type", b"age", b"set-cookie"}
+)
 Pairs = list[tuple[bytes, bytes]]
 
 

@@ -18,7 +18,7 @@ from core._fast.cache_gate import VarySplit, vary_key
 from core._fast.cache_slot import Slot
 from core.cache.entry import Entry, tag_name, url_name
 from core.cache.flight import Flight, Outcome
-from core.cache.redis_store import Kind, RedisStore
+from core.cache.redis_store import PATIENCE, Kind, RedisStore
 from core.cache.store import Store
 from core.cache.turn import Turn
 from core.errors import CacheUnreachable
@@ -46,7 +46,7 @@ class HttpCache:
     """Find, keep and purge answers.
 
     limit: bytes of all of them; clock: seconds since 1970
-    redis_url: of what workers share; None: each has only its own memory
+    redis_url: of what workers share; None: each has only its own memory; patience: seconds that it may take
     """
 
     def __init__(
@@ -55,10 +55,13 @@ class HttpCache:
         limit: int,
         redis_url: str | None = None,
         *,
+        patience: float = PATIENCE,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self.name = name
-        self.redis = None if redis_url is None else RedisStore(redis_url, f"agora:{KEY}:{name}", self.forget)
+        self.redis: RedisStore | None = None
+        if redis_url is not None:
+            self.redis = RedisStore(redis_url, f"agora:{KEY}:{name}", self.forget, patience=patience)
         self._users = 0
         self._tasks: set[asyncio.Task[Any]] = set()
         self._forgotten = 0  # purges so far
@@ -230,11 +233,15 @@ def purged(url: str | None, prefix: str | None, tag: str | None) -> tuple[Kind, 
 
 
 def http_cache(
-    shared: MutableMapping[Any, Any], name: str, limit: int, redis_url: str | None = None
+    shared: MutableMapping[Any, Any],
+    name: str,
+    limit: int,
+    redis_url: str | None = None,
+    patience: float = PATIENCE,
 ) -> HttpCache:
     """Return the cache of that name among what a worker's plugins share; its limit is the last one given."""
-    key = (KEY, name, redis_url)
-    cache: HttpCache = shared.get(key) or HttpCache(name, limit, redis_url)
+    key = (KEY, name, redis_url, patience)
+    cache: HttpCache = shared.get(key) or HttpCache(name, limit, redis_url, patience=patience)
     shared[key] = cache
     cache.store.limit = limit
     return cache

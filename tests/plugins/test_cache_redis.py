@@ -21,7 +21,7 @@ MISS = "fwd=uri-miss; fwd-status=200; stored"
 @contextlib.asynccontextmanager
 async def two(origin: Recorder, server: RedisServer, **options: Any) -> AsyncIterator[tuple[Cached, Cached]]:
     """Serve two gateways that share a Redis."""
-    config = configured(origin, redis=server.url, **options)
+    config = configured(origin, redis=server.url, redis_timeout="10s", **options)
     async with caching(config) as one, caching(config) as other:
         for served in (one, other):
             assert served.cache.redis is not None

@@ -49,6 +49,26 @@ async def test_the_connection_on_which_an_answer_was_confirmed_is_used_again() -
         assert (len(origin.requests), origin.connections) == (4, 1)
 
 
+async def test_a_confirmation_may_say_that_the_answer_is_no_longer_to_be_kept() -> None:
+    async with cached(TAGGED) as (origin, served):
+        await served.get()
+        served.now += 60
+        origin.answer = http(304, cache_control="private")
+        assert (await served.get()).body == BODY
+        origin.answer = TAGGED
+        assert done(await served.get()) == "fwd=uri-miss; fwd-status=200; stored"
+
+
+async def test_a_cookie_of_a_confirmation_is_nobody_elses() -> None:
+    async with cached(TAGGED) as (origin, served):
+        await served.get()
+        served.now += 60
+        origin.answer = http(304, cache_control="max-age=60", set_cookie="a=b")
+        await served.get()
+        answer = await served.get()
+        assert (done(answer), answer.header(b"set-cookie")) == ("hit", None)
+
+
 async def test_what_must_always_be_asked_about_is() -> None:
     async with cached(http(cache_control="no-cache", etag='"v1"')) as (origin, served):
         await served.get()

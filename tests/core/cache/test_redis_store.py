@@ -4,20 +4,27 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 
 from core.cache import EnhancedCache
 from core.cache.redis_store import RedisStore
 from core.errors import CacheUnreachable
+<<<<<<< HEAD
 from tests.core.cache.redis_server import RedisServer, redis_server
 from tests.harness import eventually
+=======
+from tests.core.cache.redis_server import RedisServer, needs_redis, redis_server
+from tests.harness import PATIENCE, eventually
+>>>>>>> cache
 
 
 @contextlib.asynccontextmanager
 async def two(server: RedisServer) -> AsyncIterator[tuple[EnhancedCache, EnhancedCache]]:
     """Give two caches, as two processes would have them."""
-    async with EnhancedCache(redis_url=server.url) as one, EnhancedCache(redis_url=server.url) as other:
+    options: dict[str, Any] = {"redis_url": server.url, "patience": PATIENCE}
+    async with EnhancedCache(**options) as one, EnhancedCache(**options) as other:
         for cache in (one, other):
             await listening(cache)
         yield one, other
@@ -72,7 +79,7 @@ async def test_a_prefix_is_no_pattern() -> None:
 async def test_values_in_redis_have_their_time() -> None:
     heard: list[str] = []
     async with redis_server() as server:
-        store = RedisStore(server.url, "test", lambda kind, what: heard.append(kind))
+        store = RedisStore(server.url, "test", lambda kind, what: heard.append(kind), patience=PATIENCE)
         assert await store.put(b"key", b"data", 100, [b"name"])
         found = await store.fetch(b"key")
         assert found is not None
