@@ -11,13 +11,8 @@ import pytest
 from core.cache import EnhancedCache
 from core.cache.redis_store import RedisStore
 from core.errors import CacheUnreachable
-<<<<<<< HEAD
 from tests.core.cache.redis_server import RedisServer, redis_server
-from tests.harness import eventually
-=======
-from tests.core.cache.redis_server import RedisServer, needs_redis, redis_server
 from tests.harness import PATIENCE, eventually
->>>>>>> cache
 
 
 @contextlib.asynccontextmanager
