@@ -1,5 +1,5 @@
 from collections.abc import Callable, Coroutine, Iterable
-from typing import Any
+from typing import Any, Protocol
 
 from core._fast.cache_slot import Slot
 from core._fast.cells import Counter
@@ -31,9 +31,12 @@ class VarySplit(Slot):
     @property
     def fields(self) -> tuple[bytes, ...]: ...  # names of the request headers that choose
 
+class _Timed(Protocol):
+    clock: Callable[[], float]  # seconds since 1970
+
 class CacheGate:
     def __init__(
-        self, items: dict[Any, Any], clock: Callable[[], float], hits: Counter, wording: bytes | None
+        self, items: dict[Any, Any], timed: _Timed, hits: Counter, wording: bytes | None
     ) -> None: ...
     def request(self, exchange: Exchange) -> Response | Coroutine[Any, Any, Response | None] | None: ...
     def response(self, exchange: Exchange) -> None: ...
