@@ -1,5 +1,5 @@
-from collections.abc import Callable, Coroutine, Iterable
-from typing import Any, Protocol
+from collections.abc import Coroutine, Iterable
+from typing import Any
 
 from core._fast.cache_slot import Slot
 from core._fast.cells import Counter
@@ -31,13 +31,8 @@ class VarySplit(Slot):
     @property
     def fields(self) -> tuple[bytes, ...]: ...  # names of the request headers that choose
 
-class _Timed(Protocol):
-    clock: Callable[[], float]  # seconds since 1970
-
 class CacheGate:
-    def __init__(
-        self, items: dict[Any, Any], timed: _Timed, hits: Counter, wording: bytes | None
-    ) -> None: ...
+    def __init__(self, items: dict[Any, Any], timed: Any, hits: Counter, wording: bytes | None) -> None: ...
     def request(self, exchange: Exchange) -> Response | Coroutine[Any, Any, Response | None] | None: ...
     def response(self, exchange: Exchange) -> None: ...
     def chunk(self, exchange: Exchange, side: str, piece: bytes, last: bool) -> None: ...
