@@ -125,7 +125,7 @@ class Cache(CacheGate, Plugin):
             for result in ("hit", "stale", "miss", "pass")
         }
         wording = self.name.encode() if config.cache_status else None
-        super().__init__(self.cache.store.items, self.cache.now, self.counts["hit"], wording)
+        super().__init__(self.cache.store.items, self.cache, self.counts["hit"], wording)
 
     async def open(self) -> None:
         """Begin to use what is shared."""

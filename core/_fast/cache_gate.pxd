@@ -21,5 +21,5 @@ cdef class VarySplit(Slot):
 
 cdef class CacheGate:
     cdef dict items
-    cdef object clock, hits
+    cdef object timed, hits
     cdef bytes wording

@@ -1,4 +1,4 @@
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Coroutine, Iterable
 from typing import Any
 
 from core._fast.cache_slot import Slot
@@ -32,9 +32,7 @@ class VarySplit(Slot):
     def fields(self) -> tuple[bytes, ...]: ...  # names of the request headers that choose
 
 class CacheGate:
-    def __init__(
-        self, items: dict[Any, Any], clock: Callable[[], float], hits: Counter, wording: bytes | None
-    ) -> None: ...
+    def __init__(self, items: dict[Any, Any], timed: Any, hits: Counter, wording: bytes | None) -> None: ...
     def request(self, exchange: Exchange) -> Response | Coroutine[Any, Any, Response | None] | None: ...
     def response(self, exchange: Exchange) -> None: ...
     def chunk(self, exchange: Exchange, side: str, piece: bytes, last: bool) -> None: ...

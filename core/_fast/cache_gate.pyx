@@ -69,14 +69,14 @@ cdef class CacheGate:
     """Answer what can be answered at once; ``decide``, ``answered``, ``taken`` and ``ended`` are a subclass's.
 
     items:   the store's, by key
-    clock:   seconds since 1970
+    timed:   whose ``clock`` gives the seconds since 1970
     hits:    counter of the answers given
     wording: how Cache-Status begins: the cache's name; None: no such field
     """
 
-    def __init__(self, dict items not None, clock, hits, bytes wording):
+    def __init__(self, dict items not None, timed, hits, bytes wording):
         self.items = items
-        self.clock = clock
+        self.timed = timed
         self.hits = hits
         self.wording = wording
 
@@ -93,7 +93,7 @@ cdef class CacheGate:
                 item = self.items.get(vary_key(key, (<VarySplit>item).fields, exchange.request.headers))
             if item is not None and isinstance(item, ReadyAnswer):
                 found = item
-                now = self.clock()
+                now = self.timed.clock()
                 if now < found.fresh_until and (
                     found.for_cookies or exchange.request.headers.find_id(H_COOKIE) is NULL
                 ):

@@ -85,7 +85,7 @@ class HttpCache:
             await self.redis.close()
 
     def now(self) -> float:
-        """Return the time; also what gates ask."""
+        """Return the time."""
         return self.clock()
 
     def variant(self, key: bytes, headers: Headers) -> bytes:
