@@ -4,6 +4,7 @@ BUILT_IN: dict[str, str] = {
     "allow": "plugins.allow:Allow",
     "api-key": "plugins.api_key:ApiKey",
     "circuit-breaker": "plugins.circuit_breaker:CircuitBreaker",
+    "concurrency-limit": "plugins.concurrency_limit:ConcurrencyLimit",
     "cors": "plugins.cors:Cors",
     "headers": "plugins.headers:HeaderEditor",
     "ip-filter": "plugins.ip_filter:IpFilter",

@@ -1,7 +1,8 @@
 """Hold exchanges to a rate: the decision, the answer to those over it, figures in headers.
 
 The rule it guards: a refused exchange goes no further; a full table never admits silently. Who is counted,
-client_keys says. The rate-limit plugin is this class with options. PERF: bench/plugin_call.py, bench/rate_limit.py.
+client_keys says. The rate-limit plugin is this class with options. PERF: bench/plugin_call.py,
+bench/rate_limit.py.
 """
 
 from cython cimport final, freelist
