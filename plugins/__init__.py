@@ -8,6 +8,7 @@ BUILT_IN: dict[str, str] = {
     "cache": "plugins.cache:Cache",
     "circuit-breaker": "plugins.circuit_breaker:CircuitBreaker",
     "compress": "plugins.compress:Compress",
+    "concurrency-limit": "plugins.concurrency_limit:ConcurrencyLimit",
     "cors": "plugins.cors:Cors",
     "headers": "plugins.headers:HeaderEditor",
     "ip-filter": "plugins.ip_filter:IpFilter",

@@ -13,6 +13,7 @@ from tests.plugins.contract import PluginContract
 
 NEEDED: dict[str, dict[str, Any]] = {
     "allow": {"consumers": ["alice"]},
+    "concurrency-limit": {"limit": 10},
     "cors": {"origins": ["*"]},
     "jwt": {"keys": [{"secret": "a secret of at least thirty-two bytes"}]},
     "mirror": {"url": "http://127.0.0.1:1"},

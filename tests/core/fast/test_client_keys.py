@@ -8,8 +8,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-import core._fast.rate_gate
-from core._fast.rate_gate import client_network
+import core._fast.client_keys
+from core._fast.client_keys import client_network
 
 
 def network_by_ipaddress(text: str, prefix: int) -> bytes:
@@ -23,7 +23,7 @@ def network_by_ipaddress(text: str, prefix: int) -> bytes:
 
 
 def test_the_compiled_module_is_the_one_loaded() -> None:
-    assert core._fast.rate_gate.__file__.endswith(".so")
+    assert core._fast.client_keys.__file__.endswith(".so")
 
 
 @given(st.ip_addresses(), st.integers(16, 128))
