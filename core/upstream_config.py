@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Self
 
@@ -10,7 +9,7 @@ from msgspec import Meta
 
 from core.address import TargetUrl
 from core.decode import Decoder, FieldInvalid
-from core.describe import describe_value
+from core.pattern_text import PatternText
 from core.table import END, Name, Table, TlsVersion
 from core.units import Duration
 
@@ -103,27 +102,15 @@ class UpstreamServer:
         return f"UpstreamServer({self.settings!r})"
 
 
-class HashKey(str):
+class HashKey(PatternText):
     """Be what a consistent hash goes by: ip, path, consumer, header:NAME or cookie:NAME."""
 
     __slots__ = ()
-    noun: ClassVar[str] = "hash key"
-    pattern: ClassVar[str] = r"^(ip|path|consumer|(header|cookie):[!#$%&'*.^_`|~0-9A-Za-z-]+)$(?!\n)"
-    json_schema: ClassVar[dict[str, Any]] = {
-        "type": "string",
-        "pattern": pattern,
-        "examples": ["ip", "path", "consumer", "header:x-session", "cookie:session"],
-    }
-
-    @classmethod
-    def from_plain(cls, value: Any, decoder: Decoder) -> Self:
-        """Decode a text; raise FieldInvalid."""
-        if not isinstance(value, str) or not re.fullmatch(cls.pattern, value):
-            raise FieldInvalid(
-                f"is nothing to hash by: {describe_value(value)}",
-                "write ip, path, consumer, header:NAME or cookie:NAME",
-            )
-        return cls(value)
+    noun = "hash key"
+    pattern = r"^(ip|path|consumer|(header|cookie):[!#$%&'*.^_`|~0-9A-Za-z-]+)$(?!\n)"
+    examples = ("ip", "path", "consumer", "header:x-session", "cookie:session")
+    wrong = "is nothing to hash by"
+    right = "write ip, path, consumer, header:NAME or cookie:NAME"
 
 
 class EjectConfig(Table, frozen=True):

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import re
-from typing import Annotated, Any, ClassVar, Self
+from typing import Annotated, Any
 
 from msgspec import Meta
 
 from core.config import HeaderName, Method
-from core.decode import Decoder, FieldInvalid
-from core.describe import describe_value
 from core.errors import PluginInvalid
 from core.exchange import Exchange, Response
+from core.pattern_text import PatternText
 from core.plugin import Plugin, PluginConfig
 from core.site import Site
 from core.units import Duration
@@ -19,29 +17,15 @@ from core.units import Duration
 PREFLIGHT_VARY = b"origin, access-control-request-method, access-control-request-headers"
 
 
-class OriginPattern(str):
+class OriginPattern(PatternText):
     """Be an origin, `https://*.example.test` for every name below, or `*` for all."""
 
     __slots__ = ()
-    noun: ClassVar[str] = "origin"
-    pattern: ClassVar[str] = (
-        r"^(\*|null|[a-z][a-z0-9+.-]*://(\*\.)?([a-z0-9_-]+(\.[a-z0-9_-]+)*|\[[0-9a-f:.]+\])(:[0-9]{1,5})?)$(?!\n)"
-    )
-    json_schema: ClassVar[dict[str, Any]] = {
-        "type": "string",
-        "pattern": pattern,
-        "examples": ["https://example.test", "https://*.example.test", "*"],
-    }
-
-    @classmethod
-    def from_plain(cls, value: Any, decoder: Decoder) -> Self:
-        """Decode a text; raise FieldInvalid."""
-        if not isinstance(value, str) or not re.fullmatch(cls.pattern, value):
-            raise FieldInvalid(
-                f"is no origin: {describe_value(value)}",
-                'write "https://example.test", in small letters and without a path; "https://*.name" or "*"',
-            )
-        return cls(value)
+    noun = "origin"
+    pattern = r"^(\*|null|[a-z][a-z0-9+.-]*://(\*\.)?([a-z0-9_-]+(\.[a-z0-9_-]+)*|\[[0-9a-f:.]+\])(:[0-9]{1,5})?)$(?!\n)"
+    examples = ("https://example.test", "https://*.example.test", "*")
+    wrong = "is no origin"
+    right = 'write "https://example.test", in small letters and without a path; "https://*.name" or "*"'
 
 
 class Cors(Plugin):

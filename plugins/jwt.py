@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import re
 import time
 from collections.abc import Coroutine
-from typing import Annotated, Any, ClassVar, Literal, Self
+from typing import Annotated, Any, Literal
 
 from msgspec import Meta
 
@@ -17,10 +16,10 @@ from core.authentication.key_set_url import KeySetUrl
 from core.authentication.token_keys import TokenKey, TokenKeyInvalid, jwk_keys, pem_key, secret_key
 from core.authentication.token_verifier import KeyUnknown, TokenRefused, TokenVerifier
 from core.config import HeaderName
-from core.decode import Decoder, FieldInvalid
-from core.describe import describe_value
+from core.decode import FieldInvalid
 from core.errors import PluginInvalid, Problem
 from core.exchange import Exchange
+from core.pattern_text import PatternText
 from core.plugin import PluginConfig
 from core.secret import Secret
 from core.site import Site
@@ -47,29 +46,15 @@ Algorithm = Literal[
 ]
 
 
-class KeySetAddress(str):
+class KeySetAddress(PatternText):
     """Be the URL of a key set: https://, or http:// on this machine."""
 
     __slots__ = ()
-    noun: ClassVar[str] = "URL of a key set"
-    pattern: ClassVar[str] = (
-        r"^(https://[^\s]+|http://(127\.[0-9.]+|localhost|\[::1\])(:[0-9]+)?/[^\s]*)$(?!\n)"
-    )
-    json_schema: ClassVar[dict[str, Any]] = {
-        "type": "string",
-        "pattern": pattern,
-        "examples": ["https://issuer.example/.well-known/jwks.json"],
-    }
-
-    @classmethod
-    def from_plain(cls, value: Any, decoder: Decoder) -> Self:
-        """Decode a URL; raise FieldInvalid."""
-        if not isinstance(value, str) or not re.fullmatch(cls.pattern, value):
-            raise FieldInvalid(
-                f"is no URL of a key set: {describe_value(value)}",
-                "write https://..., or http:// with an address of this machine",
-            )
-        return cls(value)
+    noun = "URL of a key set"
+    pattern = r"^(https://[^\s]+|http://(127\.[0-9.]+|localhost|\[::1\])(:[0-9]+)?/[^\s]*)$(?!\n)"
+    examples = ("https://issuer.example/.well-known/jwks.json",)
+    wrong = "is no URL of a key set"
+    right = "write https://..., or http:// with an address of this machine"
 
 
 class KeyConfig(Table, frozen=True):

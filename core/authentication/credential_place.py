@@ -6,37 +6,22 @@ everywhere.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
-from typing import Any, ClassVar, Self
 from urllib.parse import unquote_to_bytes
 
-from core.decode import Decoder, FieldInvalid
-from core.describe import describe_value
 from core.exchange import Exchange
+from core.pattern_text import PatternText
 
 
-class CredentialPlace(str):
+class CredentialPlace(PatternText):
     """Be where a credential is sent: header:NAME, query:NAME or cookie:NAME."""
 
     __slots__ = ()
-    noun: ClassVar[str] = "place of a credential"
-    pattern: ClassVar[str] = r"^(header|query|cookie):[!#$%&'*+.^_`|~0-9A-Za-z-]+$(?!\n)"
-    json_schema: ClassVar[dict[str, Any]] = {
-        "type": "string",
-        "pattern": pattern,
-        "examples": ["header:x-api-key", "query:api_key", "cookie:key"],
-    }
-
-    @classmethod
-    def from_plain(cls, value: Any, decoder: Decoder) -> Self:
-        """Decode a text; raise FieldInvalid."""
-        if not isinstance(value, str) or not re.fullmatch(cls.pattern, value):
-            raise FieldInvalid(
-                f"is no place of a credential: {describe_value(value)}",
-                "write header:NAME, query:NAME or cookie:NAME",
-            )
-        return cls(value)
+    noun = "place of a credential"
+    pattern = r"^(header|query|cookie):[!#$%&'*+.^_`|~0-9A-Za-z-]+$(?!\n)"
+    examples = ("header:x-api-key", "query:api_key", "cookie:key")
+    wrong = "is no place of a credential"
+    right = "write header:NAME, query:NAME or cookie:NAME"
 
 
 class Places:
