@@ -10,6 +10,7 @@ BUILT_IN: dict[str, str] = {
     "compress": "plugins.compress:Compress",
     "concurrency-limit": "plugins.concurrency_limit:ConcurrencyLimit",
     "cors": "plugins.cors:Cors",
+    "forward-auth": "plugins.forward_auth:ForwardAuth",
     "headers": "plugins.headers:HeaderEditor",
     "ip-filter": "plugins.ip_filter:IpFilter",
     "jwt": "plugins.jwt:Jwt",

@@ -18,10 +18,18 @@ NEEDED: dict[str, dict[str, Any]] = {
     "jwt": {"keys": [{"secret": "a secret of at least thirty-two bytes"}]},
     "mirror": {"url": "http://127.0.0.1:1"},
     "rate-limit": {"limit": "100/minute"},
+    "forward-auth": {"url": "http://127.0.0.1:1/"},
     "authenticate": {"any": [{"use": "api-key"}]},
     "validate": {"schema": {"type": "object"}},
 }
-PLAIN = {"allow": 401, "api-key": 401, "authenticate": 401, "basic-auth": 401, "jwt": 401}
+PLAIN = {
+    "allow": 401,
+    "api-key": 401,
+    "authenticate": 401,
+    "basic-auth": 401,
+    "forward-auth": 503,
+    "jwt": 401,
+}
 
 for use, plugin in builtin_plugins().items():
     name = "Test" + "".join(word.capitalize() for word in use.split("-"))
